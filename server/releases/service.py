@@ -1,0 +1,220 @@
+"""The way of a release: request, policy, evidence, consent, and then its outcome.
+
+What may happen at most once is decided by the ledger; what is true is read from the portal; what is
+allowed is asked of the policy twice. It knows neither MCP nor HTTP: portal, ledger and clock are
+given to it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from server.errors import PortalError
+from server.releases.ledger import DAY, Ledger
+from server.releases.models import (
+    AppId,
+    Ask,
+    Caller,
+    Evidence,
+    Reason,
+    Refusal,
+    Request,
+    Route,
+    State,
+    Usage,
+    Verdict,
+)
+from server.releases.outcomes import Outcomes, Portal, Timing, in_thread
+from server.releases.policy import Policy, refusal
+from server.text import plain, quoted
+
+
+class Releases:
+    """Everything that can be done with requests for releases, for one portal and one caller."""
+
+    def __init__(
+        self,
+        *,
+        portal: Portal,
+        portal_url: str,
+        ledger: Ledger,
+        policy: Policy,
+        caller: Caller,
+        clock: Callable[[], int],
+        timing: Timing,
+    ) -> None:
+        self._portal = portal
+        self._portal_url = portal_url
+        self._ledger = ledger
+        self._policy = policy
+        self._caller = caller
+        self._clock = clock
+        self._timing = timing
+        self._outcomes = Outcomes(portal=portal, ledger=ledger, clock=clock, timing=timing)
+        self._readings: dict[tuple[str, AppId], Evidence] = {}
+
+    async def look(self, username: str, app_id: AppId, *, max_age: int = 0) -> Evidence:
+        """Read what the portal says of a member and a product; at most `max_age` ms old."""
+        known = self._readings.get((username, app_id))
+        if known is not None and self._clock() - known.read_at < max_age:
+            return known
+        facts = await self._portal.facts()
+        member = await self._portal.member(username)
+        state = await self._portal.license(username, app_id)
+        evidence = Evidence(facts, member, app_id, state, self._clock())
+        self._remember(evidence)
+        return evidence
+
+    async def request(self, ask: Ask, client: str = "") -> Request:
+        """Record what is asked for, or return the live request that it repeats.
+
+        What the policy or the facts forbid is recorded as refused; otherwise the request is open
+        for a person's answer.
+
+        Raises:
+            LedgerUnavailable: it could not be recorded.
+        """
+        draft = self._draft(ask, client)
+        await self.settle()
+        live = await in_thread(partial(self._ledger.live, draft))
+        if live is not None:
+            return await self.carry_out(live.release_id) if live.state == "approved" else live
+        return await in_thread(partial(self._ledger.open, await self._examined(draft)))
+
+    async def decide(
+        self, release_id: str, verdict: Verdict, *, route: Route, approver: str
+    ) -> Request:
+        """Record a person's answer; the first one to an open request counts. Releases nothing."""
+        call = partial(self._ledger.decide, route=route, approver=approver, now=self._clock())
+        return await in_thread(partial(call, release_id, verdict))
+
+    async def note(self, release_id: str, reason: Reason) -> Request:
+        """Record why an open request was not answered; it stays open."""
+        return await in_thread(partial(self._ledger.note, release_id, reason, now=self._clock()))
+
+    async def refuse(self, release_id: str, refused: Refusal) -> Request:
+        """Close a request that has not been sent."""
+        return await in_thread(partial(self._ledger.refuse, release_id, refused, now=self._clock()))
+
+    async def carry_out(self, release_id: str) -> Request:
+        """Send an approved request, once, after everything about it was looked at again."""
+        request = await in_thread(partial(self._ledger.get, release_id))
+        if request.state != "approved":
+            return request
+        refused = await self._recheck(request)
+        if refused is not None:
+            return await self.refuse(release_id, refused)
+        self._readings.pop((request.username, request.app_id), None)
+        return await self._outcomes.send(release_id, may=partial(self._may, request))
+
+    async def find(
+        self,
+        *,
+        limit: int,
+        release_id: str | None = None,
+        username: str | None = None,
+        states: Sequence[State] = (),
+    ) -> Sequence[Request]:
+        """Settle what can be settled, then return the newest requests first."""
+        await self.settle()
+        return await in_thread(
+            partial(
+                self._ledger.list,
+                now=self._clock(),
+                limit=limit,
+                release_id=release_id,
+                username=username,
+                states=states,
+            )
+        )
+
+    async def settle(self) -> None:
+        """Settle unknown outcomes on this portal by reading, never by sending."""
+        await self._outcomes.settle(self._portal_url)
+
+    async def _recheck(self, request: Request) -> Refusal | None:
+        try:
+            evidence = await self.look(request.username, request.app_id)
+        except PortalError as error:
+            return Refusal(error.reason, str(error))
+        return refusal(self._policy, request.ask, Usage(), evidence)
+
+    def _may(self, request: Request, usage: Usage) -> Refusal | None:
+        return refusal(self._policy, request.ask, usage, None)
+
+    async def _examined(self, draft: Request) -> Request:
+        usage = await in_thread(
+            partial(self._ledger.usage, draft.requester, draft.portal, draft.created_at)
+        )
+        refused = refusal(self._policy, draft.ask, usage, None)
+        if refused is not None:
+            return self._refused(draft, refused)
+        try:
+            evidence = await self.look(draft.username, draft.app_id, max_age=self._timing.fresh)
+        except PortalError as error:
+            return self._refused(draft, Refusal(error.reason, str(error)))
+        draft = await self._with_evidence(draft, evidence)
+        refused = refusal(self._policy, draft.ask, usage, evidence)
+        return draft if refused is None else self._refused(draft, refused)
+
+    def _draft(self, ask: Ask, client: str) -> Request:
+        now = self._clock()
+        return Request(
+            release_id="",
+            created_at=now,
+            portal=self._portal_url,
+            portal_name="",
+            portal_version="unknown",
+            username=ask.username,
+            full_name="",
+            email="",
+            app_id=ask.app_id,
+            license="unread",
+            last_login=None,
+            read_at=None,
+            requester=self._caller.requester,
+            client=plain(client, 80),
+            ask_reason=plain(ask.reason, 500),
+            ticket=plain(ask.ticket, 64),
+            notice="",
+            expires_at=now + self._timing.expires,
+            state="open",
+            reason="no_answer",
+        )
+
+    def _refused(self, draft: Request, refused: Refusal) -> Request:
+        return replace(
+            draft,
+            state="not_released",
+            reason=refused.reason,
+            detail=refused.detail,
+            finished_at=draft.created_at,
+        )
+
+    async def _with_evidence(self, draft: Request, evidence: Evidence) -> Request:
+        days = self._policy.limits.notice_days
+        since = draft.created_at - days * DAY
+        before = await in_thread(partial(self._ledger.last_release, draft, since))
+        return replace(
+            draft,
+            portal_name=plain(evidence.portal.name, 80),
+            portal_version=evidence.portal.version_text,
+            full_name=plain(evidence.member.full_name, 80),
+            email=plain(evidence.member.email, 120),
+            license=evidence.license,
+            last_login=evidence.member.last_login,
+            read_at=evidence.read_at,
+            notice="" if before is None else _notice(before, draft.created_at),
+        )
+
+    def _remember(self, evidence: Evidence) -> None:
+        horizon = self._clock() - self._timing.fresh
+        self._readings = {k: e for k, e in self._readings.items() if e.read_at > horizon}
+        self._readings[evidence.member.username, evidence.app_id] = evidence
+
+
+def _notice(before: Request, now: int) -> str:
+    hours = max(1, (now - (before.finished_at or now)) // 3_600_000)
+    ago = f"{hours} hours" if hours < 48 else f"{hours // 24} days"
+    why = quoted(before.ask_reason, 120)
+    return f"This license was already released {ago} ago ({before.release_id}, {why})."
