@@ -1,0 +1,1 @@
+"""All that speaks to ArcGIS: sign-in, replies, and the few questions that a release needs."""

@@ -1,0 +1,110 @@
+"""The portal's JSON turned into the values that a release is decided on.
+
+Every field may be missing, null or of another type; what decides something is read strictly, and
+what is only shown becomes empty. Field names are those of the documented replies of `portals/self`,
+`community/users`, `purchases` and `userEntitlements`.
+"""
+
+import re
+from typing import Any
+
+from server.errors import NoClearAnswer, NotAnEnterprisePortal
+from server.portal.replies import Json
+from server.releases.models import LicenseState, Member, PortalFacts, Version
+from server.text import plain
+
+MANAGE_LICENSES = "portal:admin:manageLicenses"
+_NUMBERS = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?!\d)")
+_SYNTAX = re.compile(r"[\\\"():\[\]{}^~*?!&|+/<>=]")
+
+
+def portal_facts(url: str, answer: Json) -> PortalFacts:
+    """Read `portals/self`, with the account's profile as its `user`.
+
+    Raises:
+        NotAnEnterprisePortal: the portal runs on Kubernetes, whose path differs.
+    """
+    found = version(answer.get("enterpriseVersion"))
+    return PortalFacts(
+        url=url,
+        name=plain(answer.get("portalName") or answer.get("name"), 80),
+        version=found,
+        is_enterprise=answer.get("isPortal") is True,
+        may_release=_may_release(answer.get("user"), found),
+    )
+
+
+def version(text: object) -> Version | None:
+    """Read an Enterprise version such as "11.3.0"; None where it is not exactly one."""
+    match = _NUMBERS.match(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    major, minor, patch = match.groups()
+    return int(major), int(minor), int(patch or 0)
+
+
+def _may_release(user: object, found: Version | None) -> bool:
+    if not isinstance(user, dict):
+        return False
+    if user.get("role") == "org_admin":
+        return True
+    privileges = user.get("privileges")
+    by_privilege = isinstance(privileges, list) and MANAGE_LICENSES in privileges
+    return by_privilege and (found is None or found >= (10, 8, 0))
+
+
+def member(answer: Json) -> Member:
+    """Read a member's profile."""
+    username = answer.get("username")
+    if not isinstance(username, str) or not username:
+        raise NoClearAnswer("The portal described a member without a username.")
+    login = answer.get("lastLogin")
+    return Member(
+        username=username,
+        full_name=plain(answer.get("fullName"), 80),
+        email=plain(answer.get("email"), 120),
+        role=plain(answer.get("role"), 60),
+        disabled=answer.get("disabled") is True,
+        last_login=login if isinstance(login, int) and login > 0 else None,
+    )
+
+
+def license_state(entitlement: object) -> LicenseState:
+    """Read one `userEntitlements` object; empty means that the member has no license."""
+    if not isinstance(entitlement, dict) or not entitlement.get("entitlements"):
+        return "not_licensed"
+    return "offline" if entitlement.get("disconnected") is True else "not_offline"
+
+
+def listing_ids(answer: Json, title: str) -> list[str]:
+    """Return a product's listings among `purchases`; titles repeat, some lack a listing."""
+    ids: dict[str, None] = {}
+    for purchase in rows(answer, "purchases"):
+        listing = purchase.get("listing")
+        if not isinstance(listing, dict):
+            continue
+        item_id = listing.get("itemId")
+        same = plain(listing.get("title")).casefold() == title.casefold()
+        if same and isinstance(item_id, str) and item_id.isalnum():
+            ids[item_id] = None
+    return list(ids)
+
+
+def rows(answer: Json, key: str) -> list[dict[str, Any]]:
+    """Return the objects of a list in a reply.
+
+    Raises:
+        NoClearAnswer: the reply has no such list.
+    """
+    found = answer.get(key)
+    if not isinstance(found, list):
+        raise NoClearAnswer(f"The portal's answer lacks the list {key!r}.")
+    return [row for row in found if isinstance(row, dict)]
+
+
+def search_words(text: str) -> str:
+    """Return the words of `text` without the search syntax of the portal."""
+    return " ".join(_SYNTAX.sub(" ", text).split())
+
+
+__all__ = ["NotAnEnterprisePortal"]

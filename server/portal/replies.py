@@ -1,0 +1,139 @@
+"""What the portal answered: a JSON object, or one typed error.
+
+A portal reports errors in two families on HTTP 200, and proxies, sign-in pages and load balancers
+answer in its place. Whoever reads a reply here gets either the object that was asked for or an
+error that says what the administrator can do, and whether the request may have been carried out.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from server.errors import (
+    MissingPrivilege,
+    NoClearAnswer,
+    PortalRefused,
+    TokenRejected,
+)
+from server.text import plain, quoted
+
+Json = Mapping[str, Any]
+
+MAX_BYTES = 8 * 1024 * 1024
+_TRY_AGAIN = {502, 503, 504}
+_UNANSWERED = {408, 425}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer, its body read as far as `MAX_BYTES`. `location` is a redirect's host."""
+
+    status: int
+    body: bytes
+    location: str = ""
+
+
+def read(reply: Reply) -> Json:
+    """Return the object that the portal answered with.
+
+    Raises:
+        PortalRefused: it, or something in front of it, answered no.
+        NoClearAnswer: the answer is none: a redirect, a page, a server error, garbage.
+    """
+    if 300 <= reply.status < 400:
+        raise NoClearAnswer(
+            f"The portal's address answered with a redirect to {quoted(reply.location, 80)}, which "
+            "is not followed, so that no token reaches another host. Set PORTAL_URL to the address "
+            "that the portal really has."
+        )
+    if len(reply.body) > MAX_BYTES:
+        raise NoClearAnswer("The portal's answer is larger than 8 MiB and was not read.")
+    answer = _parse(reply.body)
+    if answer is not None:
+        _raise_reported(answer)
+    if reply.status >= 400:
+        _raise_http(reply)
+    if answer is None:
+        raise NoClearAnswer(
+            "Something answered in the portal's place with a page instead of JSON "
+            f"({_glimpse(reply.body)}). Check PORTAL_URL, and whether a sign-in page or a proxy "
+            "stands in front of the portal."
+        )
+    return answer
+
+
+def require_success(answer: Json) -> None:
+    """Accept `{"status": "success"}`, the documented reply of `releaseLicense`, and no other.
+
+    Raises:
+        NoClearAnswer: the reply says something else, which may mean that it was carried out.
+    """
+    if answer.get("status") != "success":
+        raise NoClearAnswer(
+            f"The portal answered with the status {quoted(answer.get('status', ''), 60)} instead "
+            "of success."
+        )
+
+
+def _parse(body: bytes) -> Json | None:
+    try:
+        answer = json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _raise_reported(answer: Json) -> None:
+    if "error" in answer:
+        error = answer["error"]
+        facts = error if isinstance(error, dict) else {"message": error}
+        _raise_code(facts.get("code"), _words(facts.get("message"), facts.get("details")))
+    if answer.get("status") in ("error", "failure"):
+        _raise_code(answer.get("code"), _words(answer.get("messages"), None))
+
+
+def _raise_code(code: object, words: str) -> None:
+    number = code if isinstance(code, int) else None
+    said = f"The portal refused: {words}" if words else "The portal refused without saying why."
+    if number in (498, 499):
+        raise TokenRejected(
+            f"The portal does not accept the token ({number}): {words}", code=number
+        )
+    if number == 403:
+        raise MissingPrivilege(
+            f'{said} The account needs the privilege "Manage licenses".', code=number
+        )
+    if number is not None and number >= 500:
+        raise NoClearAnswer(f"The portal reported an internal error ({number}): {words}")
+    raise PortalRefused(said, code=number)
+
+
+def _raise_http(reply: Reply) -> None:
+    hints = {
+        401: "A proxy or Windows sign-in stands in front of the portal.",
+        403: "A proxy or firewall refused the request.",
+        404: "Nothing is at this address: check the context in PORTAL_URL.",
+        429: "Too many requests: wait a minute.",
+    }
+    if reply.status >= 500 or reply.status in _UNANSWERED:
+        raise NoClearAnswer(
+            f"The portal answered with HTTP {reply.status}; it may be starting or down.",
+            again=reply.status in _TRY_AGAIN,
+        )
+    hint = hints.get(reply.status, "Check what stands in front of the portal.")
+    raise PortalRefused(f"HTTP {reply.status}. {hint}", code=reply.status)
+
+
+def _words(message: object, details: object) -> str:
+    parts = [*_each(message), *_each(details)]
+    return quoted("; ".join(parts), 300) if parts else ""
+
+
+def _each(value: object) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [plain(v, 200) for v in values if v]
+
+
+def _glimpse(body: bytes) -> str:
+    return quoted(body[:400].decode("utf-8", "replace"), 60)

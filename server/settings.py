@@ -1,0 +1,200 @@
+"""Every setting, from the environment, checked once at the start.
+
+A setting that cannot be used stops the start with one line that names it; secrets are held as
+`SecretStr`, so neither a log nor an error shows them.
+"""
+
+import getpass
+import platform
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from server.errors import SettingsError
+from server.releases.models import Caller, Route
+
+APP_NAME = "arcgis-license-mcp"
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+_TAIL = re.compile(r"/(home|sharing|portaladmin)(/.*)?$")
+
+
+def data_folder() -> Path:
+    """Return the folder of the user's data, where the ledger is kept by default."""
+    from platformdirs import user_data_path
+
+    return user_data_path(APP_NAME, appauthor=False)
+
+
+def ledger_url(file_name: str) -> str:
+    """Return the URL of a SQLite ledger in the user's data folder."""
+    return f"sqlite:///{(data_folder() / file_name).as_posix()}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address means this very machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def caller() -> Caller:
+    """Return the account that this process runs under, as `name@machine`."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "unknown"
+    return Caller(f"{name}@{platform.node() or 'unknown'}")
+
+
+def _comma_separated(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class Settings(BaseModel):
+    """The settings in force; the field names in capitals are the environment's names."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    portal_url: Annotated[
+        str, Field(description="The portal's address, as in `https://gis.example.com/portal`.")
+    ]
+    portal_username: Annotated[
+        str | None,
+        Field(description='A built-in account with the privilege "Manage licenses".'),
+    ] = None
+    portal_password: Annotated[
+        SecretStr | None, Field(description="Its password; tried once, never again if rejected.")
+    ] = None
+    portal_token: Annotated[
+        SecretStr | None,
+        Field(description="A token instead of both, bound to `PORTAL_URL` as its referer."),
+    ] = None
+    portal_ca_bundle: Annotated[
+        Path | None,
+        Field(description="A PEM file of certificate authorities to trust beside the system's."),
+    ] = None
+    portal_client_cert: Annotated[
+        Path | None, Field(description="A PEM client certificate, for portals behind PKI.")
+    ] = None
+    portal_client_key: Annotated[
+        Path | None, Field(description="Its key, where the certificate's file lacks it.")
+    ] = None
+    portal_timeout: Annotated[
+        float, Field(gt=0, le=300, description="Seconds that one answer of the portal may take.")
+    ] = 30.0
+    ledger_url: Annotated[
+        str,
+        Field(
+            default_factory=lambda: ledger_url("ledger.db"),
+            description="`sqlite:///` and a path; by default a file in the user's data folder.",
+        ),
+    ]
+    policy_file: Annotated[Path | None, Field(description="The policy, a TOML file.")] = None
+    consent_routes: Annotated[
+        tuple[Route, ...],
+        BeforeValidator(_comma_separated),
+        Field(min_length=1, description="The ways to a person, in the order they are tried."),
+    ] = ("form",)
+    consent_timeout: Annotated[
+        float, Field(gt=0, le=3600, description="Seconds that an answer to a form is waited for.")
+    ] = 55.0
+    consent_expires: Annotated[
+        int, Field(ge=60, le=604_800, description="Seconds that an unanswered request stays open.")
+    ] = 3600
+    log_level: Annotated[
+        LogLevel, BeforeValidator(str.upper), Field(description="What is logged on stderr.")
+    ] = "WARNING"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the portal runs on this machine (the sandbox does)."""
+        return is_loopback(urlsplit(self.portal_url).hostname or "")
+
+    @field_validator("portal_url")
+    @classmethod
+    def _is_a_portal_address(cls, value: str) -> str:
+        parts = urlsplit(value.strip())
+        host = parts.hostname or ""
+        if parts.scheme not in ("https", "http") or not host:
+            raise ValueError("give the portal's address, as in https://gis.example.com/portal")
+        if parts.scheme == "http" and not is_loopback(host):
+            raise ValueError("use https; http is accepted for a portal on this machine only")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("give the address alone, without account, query or fragment")
+        path = _TAIL.sub("", parts.path.rstrip("/"))
+        return f"{parts.scheme}://{parts.netloc}{path}"
+
+    @field_validator("portal_ca_bundle", "portal_client_cert", "portal_client_key", "policy_file")
+    @classmethod
+    def _exists(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"there is no file {value}")
+        return value
+
+    @field_validator("ledger_url")
+    @classmethod
+    def _is_durable(cls, value: str) -> str:
+        path = value.removeprefix("sqlite:///")
+        if path == value or path in ("", ":memory:") or "?" in path:
+            raise ValueError("give sqlite:/// and the path of a file")
+        return value
+
+    @field_validator("consent_routes")
+    @classmethod
+    def _is_built(cls, value: tuple[Route, ...]) -> tuple[Route, ...]:
+        if set(value) != {"form"}:
+            raise ValueError("this version has one route, form")
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_way_to_sign_in(self) -> "Settings":
+        account = self.portal_username is not None or self.portal_password is not None
+        if account and self.portal_token is not None:
+            raise ValueError("set PORTAL_TOKEN, or PORTAL_USERNAME with PORTAL_PASSWORD, not both")
+        if self.portal_token is None and not (self.portal_username and self.portal_password):
+            raise ValueError("set PORTAL_USERNAME and PORTAL_PASSWORD, or PORTAL_TOKEN")
+        return self
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """Check the environment; an empty variable counts as not set.
+
+    Raises:
+        SettingsError: one line that names the setting and says what to give.
+    """
+    given: dict[str, Any] = {
+        name: value
+        for name in Settings.model_fields
+        if (value := environment.get(name.upper(), "")) != ""
+    }
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(_first_fault(error)) from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    text = fault["msg"].removeprefix("Value error, ")
+    name = "_".join(str(part) for part in fault["loc"][:1]).upper()
+    if fault["type"] == "missing":
+        text = "not set; " + str(Settings.model_fields[name.lower()].description)
+    return f"{name}: {text}" if name else text
