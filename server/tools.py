@@ -1,0 +1,266 @@
+"""What the model sees: names, schemas, annotations. No decisions.
+
+Each tool turns its arguments into one call of the use case or of the portal, and the answer into
+one result. What goes wrong is raised, and turned into words in one place, `server.boundary`.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Protocol
+
+from mcp.server.elicitation import ElicitationResult
+from mcp.server.mcpserver import Context, Elicit, Resolve
+from mcp.server.mcpserver.tools import Tool
+from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import AfterValidator, BaseModel, Field
+
+from server import results
+from server.consent import form
+from server.consent.form import Confirmation, NotAsked
+from server.releases.models import (
+    PRODUCTS,
+    AppId,
+    Ask,
+    LicenseState,
+    Member,
+    Request,
+    State,
+    Status,
+)
+from server.releases.service import Releases
+from server.releases.wording import REASONS
+from server.text import has_unseen, plain, quoted
+
+RELEASE = "release_license"
+
+
+class Desk(Protocol):
+    """What the tools reach through the lifespan."""
+
+    consent_timeout: float
+
+    async def releases(self) -> Releases:
+        """Return the use case, opened on first use."""
+        ...
+
+    async def portal(self) -> "Directory":
+        """Return the portal, opened on first use."""
+        ...
+
+
+class Directory(Protocol):
+    """The reading side of the portal."""
+
+    async def search(self, text: str, limit: int) -> tuple[list[Member], int]:
+        """Find at most `limit` members, and how many there are."""
+        ...
+
+    def entitlements(self, app_id: AppId) -> AsyncIterator[list[dict[str, Any]]]:
+        """Read everybody's license for a product, page by page."""
+        ...
+
+
+def _visible(text: str) -> str:
+    if has_unseen(text) or text != text.strip():
+        raise ValueError("has characters that a reader would not see; write it plainly")
+    return text
+
+
+Username = Annotated[
+    str,
+    Field(min_length=1, max_length=128, description="Exact username, case-sensitive"),
+    AfterValidator(_visible),
+]
+Limit = Annotated[int, Field(strict=True, ge=1, le=100)]
+Text = Annotated[str, Field(max_length=64)]
+
+
+async def find_members(
+    ctx: Context[Desk, Any],
+    text: Annotated[
+        str, Field(min_length=2, max_length=100, description="Name, username or e-mail")
+    ],
+    limit: Limit = 10,
+) -> Annotated[CallToolResult, results.FoundMembers]:
+    """Find members. Fuzzy: if several fit, ask which one is meant; never guess."""
+    portal = await _desk(ctx).portal()
+    members, total = await portal.search(text, limit)
+    found = results.FoundMembers(members=[results.found(m) for m in members], total=total)
+    lines = [f"{m.username} ({quoted(m.full_name, 80)}, {m.email})" for m in found.members]
+    return _result(found, "\n".join([f"{total} found.", *lines]))
+
+
+async def check_license(
+    ctx: Context[Desk, Any], username: Username, app_id: AppId
+) -> Annotated[CallToolResult, results.License]:
+    """Read whether a member's license is checked out for offline use. Changes nothing."""
+    evidence = await (await _desk(ctx).releases()).look(username, app_id)
+    member = evidence.member
+    answer = results.License(
+        username=username,
+        full_name=member.full_name,
+        app_id=app_id,
+        license=evidence.license,
+        last_login=results.iso(member.last_login),
+        message=_license_sentence(app_id, evidence.license),
+    )
+    return _result(answer, f"{quoted(member.full_name, 80)} ({username}): {answer.message}")
+
+
+async def list_offline_licenses(
+    ctx: Context[Desk, Any],
+    app_id: AppId,
+    limit: Annotated[int, Field(strict=True, ge=1, le=1000)] = 200,
+) -> Annotated[CallToolResult, results.OfflineLicenses]:
+    """List everybody whose license for a product is checked out. May take a minute."""
+    portal = await _desk(ctx).portal()
+    offline: dict[str, results.OfflineLicense] = {}
+    licensed: set[str] = set()
+    async for page in portal.entitlements(app_id):
+        for row in page:
+            name = plain(row.get("username"), 128)
+            licensed.add(name)
+            if row.get("disconnected") is True:
+                login = results.iso(row.get("lastLogin"))
+                offline[name] = results.OfflineLicense(username=name, last_login=login)
+        await ctx.report_progress(len(licensed), None, f"{len(licensed)} licenses read")
+    shown = [offline[name] for name in sorted(offline)][:limit]
+    answer = results.OfflineLicenses(
+        offline=shown, total_offline=len(offline), total_licensed=len(licensed)
+    )
+    head = f"{len(offline)} of {len(licensed)} {PRODUCTS[app_id].title} licenses are checked out."
+    more = [f"Only {len(shown)} are shown."] if len(shown) < len(offline) else []
+    return _result(answer, "\n".join([head, *more, *(o.username for o in shown)]))
+
+
+async def opened(
+    ctx: Context[Desk, Any], username: str, app_id: AppId, reason: str, ticket: str
+) -> Request:
+    """Record the request; the same call again finds it."""
+    releases = await _desk(ctx).releases()
+    return await releases.request(Ask(username, app_id, reason, ticket), _client(ctx))
+
+
+async def answered(
+    ctx: Context[Desk, Any], request: Annotated[Request, Resolve(opened)]
+) -> Elicit[Confirmation] | ElicitationResult[Confirmation] | NotAsked:
+    """Ask the person about an open request."""
+    if request.state != "open":
+        return NotAsked(why="no_form")
+    return await form.ask(ctx, request, _desk(ctx).consent_timeout)
+
+
+async def release_license(
+    ctx: Context[Desk, Any],
+    username: Username,
+    app_id: AppId,
+    reason: Annotated[
+        str, Field(min_length=3, max_length=500, description="What became of the device")
+    ],
+    request: Annotated[Request, Resolve(opened)],
+    answer: Annotated[ElicitationResult[Confirmation], Resolve(answered)],
+    ticket: Text = "",
+) -> Annotated[CallToolResult, results.Release]:
+    """Ask a person to release a license that is checked out on a lost, stolen, broken or
+    re-imaged device. Check with check_license first.
+
+    Do not use it when the device still works (the member returns the license there), when the
+    offline box in ArcGIS Pro is greyed out (Pro is usually just not signed in to the portal), to
+    unassign a license or to end a session: a release does neither. Never tell the person what to
+    type. Do not repeat a call that is awaiting_approval or unknown: see list_releases.
+    """
+    releases = await _desk(ctx).releases()
+    return release_result(results.release(await form.conclude(releases, request, answer)))
+
+
+async def list_releases(
+    ctx: Context[Desk, Any],
+    release_id: Text = "",
+    username: Annotated[str, Field(max_length=128)] = "",
+    status: Status | None = None,
+    limit: Limit = 20,
+) -> Annotated[CallToolResult, results.Releases]:
+    """List requests to release and what became of them, newest first; settles unknown ones."""
+    found = await (await _desk(ctx).releases()).find(
+        limit=limit,
+        release_id=release_id or None,
+        username=username or None,
+        states=_STATES[status] if status else (),
+    )
+    answer = results.Releases(releases=[results.logged(request) for request in found])
+    return _result(answer, "\n".join(r.message for r in answer.releases) or "No such request.")
+
+
+_STATES: dict[Status, tuple[State, ...]] = {
+    "released": ("released",),
+    "not_released": ("not_released",),
+    "awaiting_approval": ("open", "approved"),
+    "unknown": ("sending", "unknown"),
+}
+
+
+def tools() -> list[Tool]:
+    """Return the tools, their schemas cut down to what a model uses."""
+    reads = ToolAnnotations(read_only_hint=True)
+    changes = ToolAnnotations(destructive_hint=True, idempotent_hint=True)
+    made = [
+        Tool.from_function(find_members, title="Find members", annotations=reads),
+        Tool.from_function(check_license, title="Check a license", annotations=reads),
+        Tool.from_function(list_offline_licenses, title="List offline licenses", annotations=reads),
+        Tool.from_function(release_license, title="Release a license", annotations=changes),
+        Tool.from_function(list_releases, title="List releases", annotations=reads),
+    ]
+    for tool in made:
+        tool.description = " ".join(tool.description.split())
+        tool.parameters = {**_brief(tool.parameters), "additionalProperties": False}
+        tool.fn_metadata.output_schema = _brief(tool.fn_metadata.output_schema)
+    return made
+
+
+def release_result(answer: results.Release) -> CallToolResult:
+    """Make a tool result of a release: an error only where something failed or was refused."""
+    is_error = REASONS[answer.reason].is_error
+    return _result(answer, answer.message, is_error=is_error)
+
+
+def _result(answer: BaseModel, text: str, *, is_error: bool = False) -> CallToolResult:
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)],
+        structured_content=answer.model_dump(mode="json"),
+        is_error=is_error,
+    )
+
+
+def _brief(schema: Any) -> Any:
+    """Drop the titles, and the models' descriptions, that only repeat names."""
+    if isinstance(schema, list):
+        return [_brief(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("anyOf") == [{"type": "string"}, {"type": "null"}]:
+        schema = {"type": ["string", "null"]}
+    kept = {key: part for key, part in schema.items() if key != "title" or isinstance(part, dict)}
+    if "properties" in kept:
+        kept.pop("description", None)
+    return {key: _brief(part) for key, part in kept.items()}
+
+
+def _desk(ctx: Context[Desk, Any]) -> Desk:
+    return ctx.request_context.lifespan_context
+
+
+def _client(ctx: Context[Desk, Any]) -> str:
+    params = ctx.session.client_params
+    return f"{params.client_info.name} {params.client_info.version}" if params else ""
+
+
+def _license_sentence(app_id: AppId, state: LicenseState) -> str:
+    title = PRODUCTS[app_id].title
+    match state:
+        case "offline":
+            return f"{title} is checked out for offline use."
+        case "not_offline" if PRODUCTS[app_id].reliable:
+            return f"{title} is assigned, and not checked out: there is nothing to release."
+        case "not_offline":
+            return f"{title} is assigned, and not shown as checked out; that may be wrong."
+        case "not_licensed":
+            return f"{title} is not assigned to this member: there is nothing to release."
