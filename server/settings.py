@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -68,10 +68,35 @@ def _comma_separated(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-class Settings(BaseModel):
-    """The settings in force; the field names in capitals are the environment's names."""
+class LedgerSettings(BaseModel):
+    """What the commands need that only read the ledger."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    ledger_url: Annotated[
+        str,
+        Field(
+            default_factory=lambda: ledger_url("ledger.db"),
+            description="`sqlite:///` and a path; by default a file in the user's data folder.",
+        ),
+    ]
+
+    @property
+    def ledger_file(self) -> Path:
+        """The file of the SQLite ledger."""
+        return Path(self.ledger_url.removeprefix("sqlite:///"))
+
+    @field_validator("ledger_url")
+    @classmethod
+    def _is_durable(cls, value: str) -> str:
+        path = value.removeprefix("sqlite:///")
+        if path == value or path in ("", ":memory:") or "?" in path:
+            raise ValueError("give sqlite:/// and the path of a file")
+        return value
+
+
+class Settings(LedgerSettings):
+    """The settings in force; the field names in capitals are the environment's names."""
 
     portal_url: Annotated[
         str, Field(description="The portal's address, as in `https://gis.example.com/portal`.")
@@ -100,13 +125,6 @@ class Settings(BaseModel):
     portal_timeout: Annotated[
         float, Field(gt=0, le=300, description="Seconds that one answer of the portal may take.")
     ] = 30.0
-    ledger_url: Annotated[
-        str,
-        Field(
-            default_factory=lambda: ledger_url("ledger.db"),
-            description="`sqlite:///` and a path; by default a file in the user's data folder.",
-        ),
-    ]
     policy_file: Annotated[Path | None, Field(description="The policy, a TOML file.")] = None
     consent_routes: Annotated[
         tuple[Route, ...],
@@ -149,14 +167,6 @@ class Settings(BaseModel):
             raise ValueError(f"there is no file {value}")
         return value
 
-    @field_validator("ledger_url")
-    @classmethod
-    def _is_durable(cls, value: str) -> str:
-        path = value.removeprefix("sqlite:///")
-        if path == value or path in ("", ":memory:") or "?" in path:
-            raise ValueError("give sqlite:/// and the path of a file")
-        return value
-
     @field_validator("consent_routes")
     @classmethod
     def _is_built(cls, value: tuple[Route, ...]) -> tuple[Route, ...]:
@@ -174,19 +184,35 @@ class Settings(BaseModel):
         return self
 
 
+S = TypeVar("S", bound=LedgerSettings)
+
+
 def load(environment: Mapping[str, str]) -> Settings:
     """Check the environment; an empty variable counts as not set.
 
     Raises:
         SettingsError: one line that names the setting and says what to give.
     """
+    return _load(Settings, environment)
+
+
+def load_ledger(environment: Mapping[str, str]) -> LedgerSettings:
+    """Check the settings of the ledger alone.
+
+    Raises:
+        SettingsError: as `load`.
+    """
+    return _load(LedgerSettings, environment)
+
+
+def _load(kind: type[S], environment: Mapping[str, str]) -> S:
     given: dict[str, Any] = {
         name: value
-        for name in Settings.model_fields
+        for name in kind.model_fields
         if (value := environment.get(name.upper(), "")) != ""
     }
     try:
-        return Settings(**given)
+        return kind(**given)
     except ValidationError as error:
         raise SettingsError(_first_fault(error)) from None
 

@@ -21,7 +21,6 @@ from server import __version__
 from server.errors import (
     NoClearAnswer,
     NoSuchMember,
-    PortalError,
     PortalRefused,
     PortalUnreachable,
     SettingsError,
@@ -76,6 +75,14 @@ class PortalClient:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
+    async def health(self) -> None:
+        """Ask `portaladmin/healthCheck`, without a token.
+
+        Raises:
+            PortalError: nothing reached the portal, or its administration does not answer.
+        """
+        require_success(await self._exchange("/portaladmin/healthCheck", {}))
+
     async def sign_in(self) -> None:
         """Sign in, if that has not happened yet."""
         await self._session.token()
@@ -128,6 +135,10 @@ class PortalClient:
         total = answer.get("total")
         members = [profiles.member(row) for row in rows[:limit]]
         return members, total if isinstance(total, int) else len(members)
+
+    async def products(self) -> list[AppId]:
+        """Return the products that this portal has a listing of."""
+        return [app_id for app_id in PRODUCTS if await self._listing_ids(app_id)]
 
     async def license(self, username: str, app_id: AppId) -> LicenseState:
         """Read one member's license for a product."""
@@ -272,6 +283,3 @@ def _why_unreachable(error: httpx.TransportError) -> str:
             "as PORTAL_CA_BUNDLE; verification cannot be switched off."
         )
     return f"The portal cannot be reached ({text}). Check PORTAL_URL, the network and the proxy."
-
-
-__all__ = ["PortalClient", "PortalError"]

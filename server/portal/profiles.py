@@ -13,6 +13,8 @@ from server.portal.replies import Json
 from server.releases.models import LicenseState, Member, PortalFacts, Version
 from server.text import plain
 
+# Read in Esri's own client (`arcgis` 2.4), which tells Kubernetes by this field and value.
+KUBERNETES = "ArcGISEnterpriseOnKubernetes"
 MANAGE_LICENSES = "portal:admin:manageLicenses"
 _NUMBERS = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?!\d)")
 _SYNTAX = re.compile(r"[\\\"():\[\]{}^~*?!&|+/<>=]")
@@ -24,6 +26,11 @@ def portal_facts(url: str, answer: Json) -> PortalFacts:
     Raises:
         NotAnEnterprisePortal: the portal runs on Kubernetes, whose path differs.
     """
+    if answer.get("portalDeploymentType") == KUBERNETES:
+        raise NotAnEnterprisePortal(
+            "This portal is ArcGIS Enterprise on Kubernetes, which is not supported yet; release "
+            "the license through its own administrator API."
+        )
     found = version(answer.get("enterpriseVersion"))
     return PortalFacts(
         url=url,
@@ -105,6 +112,3 @@ def rows(answer: Json, key: str) -> list[dict[str, Any]]:
 def search_words(text: str) -> str:
     """Return the words of `text` without the search syntax of the portal."""
     return " ".join(_SYNTAX.sub(" ", text).split())
-
-
-__all__ = ["NotAnEnterprisePortal"]

@@ -191,6 +191,12 @@ class Ledger:
             self._expire(connection, now)
             return [Request(**row) for row in connection.execute(query).mappings()]
 
+    def recent(self, limit: int) -> Sequence[Request]:
+        """Return the newest requests first, as they stand, and change nothing."""
+        query = select(schema.requests).order_by(_r.created_at.desc(), _r.release_id).limit(limit)
+        with self._transaction() as connection:
+            return [Request(**row) for row in connection.execute(query).mappings()]
+
     def last_release(self, request: Request, since: int) -> Request | None:
         """Return the member's newest release of this product since then."""
         query = (

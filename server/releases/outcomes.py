@@ -1,9 +1,9 @@
 """From a durable intent to an outcome: one POST, a reading, and what the two prove.
 
 The intent is committed before a byte leaves, and from then on a cancelled caller no longer
-interrupts. A request is sent once. Where no clear answer came, only a reading settles what became of
-it: "no longer checked out" proves a release; "still checked out" proves nothing until the portal
-must have answered or dropped the request. Nothing is ever sent to find out.
+interrupts. A request is sent once. Where no clear answer came, only a reading settles it: "no longer
+checked out" proves a release; "still checked out" proves nothing until the portal must have answered
+or dropped the request. Nothing is ever sent to find out.
 """
 
 import logging

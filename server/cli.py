@@ -1,0 +1,151 @@
+"""The commands. Each imports its own machinery when it runs, so that `serve` starts quickly."""
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from server import __version__
+from server.errors import LicenseServerError
+
+if TYPE_CHECKING:
+    from server.settings import LedgerSettings
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def main() -> None:
+    """Run a command; without one, `serve`."""
+    arguments = sys.argv[1:]
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in _OF_THE_GROUP):
+        arguments = ["serve", *arguments]
+    commands(arguments, prog_name="arcgis-license-mcp")
+
+
+_OF_THE_GROUP = ("--help", "-h", "--version")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def commands() -> None:
+    """Release offline ArcGIS licenses from an AI assistant, when a person says yes."""
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """End a command that cannot go on with one line and exit status 1."""
+    try:
+        yield
+    except LicenseServerError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@commands.command()
+@click.option("--transport", type=click.Choice(["stdio", "http"]), default="stdio")
+@click.option("--host", default="127.0.0.1", help="For http: an address of this machine only.")
+@click.option("--port", default=8000, type=click.IntRange(0, 65535), help="For http.")
+@click.option("--sandbox", is_flag=True, help="Use an embedded portal instead of a real one.")
+def serve(transport: str, host: str, port: int, sandbox: bool) -> None:
+    """Serve MCP (the default command): over stdio, or over http on this machine."""
+    if transport == "http" and host not in LOOPBACK:
+        raise click.UsageError(
+            f"--host {host}: http is served on this machine only ({', '.join(LOOPBACK)}), since "
+            "whoever reaches the port could ask for releases in your name."
+        )
+    gc.disable()  # Importing the SDK makes much that lives as long as the process.
+    from server import serving
+
+    with _plainly():
+        server_of = serving.sandbox if sandbox else serving.real
+        with server_of(os.environ) as server:
+            gc.freeze()
+            gc.enable()
+            if transport == "http":
+                server.run("streamable-http", host=host, port=port)
+            else:
+                server.run("stdio")
+
+
+@commands.command()
+@click.option("--yes", is_flag=True, help="Type the username by itself.")
+def demo(yes: bool) -> None:
+    """Play a short helpdesk conversation against the embedded portal."""
+    from server import demo as play
+
+    with _plainly():
+        sys.exit(play.main(yes=yes))
+
+
+@commands.command()
+def check() -> None:
+    """Try the settings against the portal, and change nothing."""
+    from server import check as checking
+
+    with _plainly():
+        sys.exit(checking.main(os.environ))
+
+
+@commands.command()
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--members", default=0, type=click.IntRange(0, 100_000), help="More members.")
+@click.option(
+    "--offline", default=0, type=click.IntRange(0, 100_000), help="So many of them offline."
+)
+@click.option("--version", "release", default="11.5.0", show_default=True, help="Its version.")
+def sandbox(port: int, members: int, offline: int, release: str) -> None:
+    """Run the embedded portal by itself, until Ctrl-C."""
+    from server import serving
+
+    with _plainly():
+        serving.portal_alone(port, members, offline, release)
+
+
+@commands.group()
+@click.option("--sandbox", is_flag=True, help="The ledger of `serve --sandbox`.")
+@click.pass_context
+def ledger(context: click.Context, sandbox: bool) -> None:
+    """Read what was asked, answered and released."""
+    from server import settings
+
+    environment = dict(os.environ)
+    if sandbox:
+        environment["LEDGER_URL"] = settings.ledger_url("sandbox.db")
+    with _plainly():
+        context.obj = settings.load_ledger(environment)
+
+
+@ledger.command("list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.pass_obj
+def list_requests(settings: "LedgerSettings", limit: int) -> None:
+    """List the newest requests first."""
+    from server import audit
+
+    with _plainly():
+        audit.show_list(audit.open_existing(settings), limit)
+
+
+@ledger.command("show")
+@click.argument("release_id")
+@click.pass_obj
+def show_request(settings: "LedgerSettings", release_id: str) -> None:
+    """Show one request and everything that happened to it."""
+    from server import audit
+
+    with _plainly():
+        sys.exit(audit.show_one(audit.open_existing(settings), release_id))
+
+
+@ledger.command()
+@click.option("--head", help="The head that was noted earlier: it must still be in the chain.")
+@click.pass_obj
+def verify(settings: "LedgerSettings", head: str | None) -> None:
+    """Follow the chain of entries, and name the first that was changed, removed or reordered."""
+    from server import audit
+
+    with _plainly():
+        sys.exit(audit.verify(audit.open_existing(settings), head))
