@@ -178,8 +178,7 @@ class PortalClient:
             NoClearAnswer: it may have been carried out.
         """
         facts, token = await self.facts(), await self._session.token()
-        old = facts.version is not None and facts.version < (10, 7, 0)
-        path = "/portaladmin/system/licenses" if old else "/portaladmin/license"
+        path = "/portaladmin/system/licenses" if facts.old_path else "/portaladmin/license"
         form = {"username": username, "appId": app_id, "token": token}
         try:
             require_success(await self._exchange(f"{path}/releaseLicense", form))

@@ -38,6 +38,7 @@ def portal_facts(url: str, answer: Json) -> PortalFacts:
         version=found,
         is_enterprise=answer.get("isPortal") is True,
         may_release=_may_release(answer.get("user"), found),
+        old_path=_is_older(found or version(answer.get("currentVersion")), found is not None),
     )
 
 
@@ -48,6 +49,12 @@ def version(text: object) -> Version | None:
         return None
     major, minor, patch = match.groups()
     return int(major), int(minor), int(patch or 0)
+
+
+def _is_older(found: Version | None, is_enterprise_version: bool) -> bool:
+    # Esri's own client (`arcgis` 2.4) takes a `currentVersion` below 7.1 for one before 10.7.
+    since = (10, 7, 0) if is_enterprise_version else (7, 1, 0)
+    return found is not None and found < since
 
 
 def _may_release(user: object, found: Version | None) -> bool:

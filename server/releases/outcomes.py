@@ -1,9 +1,9 @@
 """From a durable intent to an outcome: one POST, a reading, and what the two prove.
 
-The intent is committed before a byte leaves, and from then on a cancelled caller no longer
-interrupts. A request is sent once. Where no clear answer came, only a reading settles it: "no longer
-checked out" proves a release; "still checked out" proves nothing until the portal must have answered
-or dropped the request. Nothing is ever sent to find out.
+The intent is committed before a byte leaves; from then on a cancelled caller no longer interrupts.
+A request is sent once. Where no clear answer came, only a reading settles it: "no longer checked
+out" proves a release; "still checked out" proves nothing until the portal must have answered or
+dropped the request. Nothing is ever sent to find out.
 """
 
 import logging
@@ -125,15 +125,21 @@ class Outcomes:
         try:
             await self._portal.release(request.username, request.app_id)
         except NoClearAnswer as error:
-            reading = await self._read(request)
-            if self._proves_release(request, reading):
-                return await self._finish(request, "released", "confirmed", verified=True)
-            return await self._finish(request, "unknown", "outcome_unknown", detail=str(error))
+            return await self._settle_by_reading(request, str(error))
         except PortalError as error:
             return await self._finish(request, "not_released", error.reason, detail=str(error))
+        except Exception:  # Whatever it is, the request may have left.
+            logger.exception("%s: sending failed unexpectedly", request.release_id)
+            return await self._settle_by_reading(request, "The server failed unexpectedly.")
         reading = await self._read(request)
         verified = self._proves_release(request, reading)
         return await self._finish(request, "released", "confirmed", verified=verified)
+
+    async def _settle_by_reading(self, request: Request, why: str) -> Request:
+        reading = await self._read(request)
+        if self._proves_release(request, reading):
+            return await self._finish(request, "released", "confirmed", verified=True)
+        return await self._finish(request, "unknown", "outcome_unknown", detail=why)
 
     async def _finish(
         self,
