@@ -13,8 +13,6 @@ from server.results import iso
 from server.settings import LedgerSettings
 from server.text import plain
 
-_TIMES = ("created_at", "expires_at", "decided_at", "sent_at", "finished_at", "lease_until")
-
 
 def open_existing(settings: LedgerSettings) -> Ledger:
     """Open the ledger, and create none where there is none.
@@ -111,8 +109,8 @@ def _changes(entry: Entry) -> str:
     if "created_at" in changed:
         return f"{changed['state']}, {changed['reason']}"
     shown = (
-        f"{name}={iso(value) if name in _TIMES and isinstance(value, int) else value}"
+        f"{name}={value}"
         for name, value in changed.items()
-        if value not in ("", None) and name not in ("lease_until", "finished_at")
+        if value not in ("", None) and not name.endswith(("_at", "_until"))
     )
     return plain(", ".join(shown), 160)

@@ -65,6 +65,7 @@ def serve(transport: str, host: str, port: int, sandbox: bool) -> None:
             gc.freeze()
             gc.enable()
             if transport == "http":
+                click.echo(f"Serving MCP at http://{host}:{port}/mcp until Ctrl-C.", err=True)
                 server.run("streamable-http", host=host, port=port)
             else:
                 server.run("stdio")

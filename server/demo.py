@@ -91,7 +91,7 @@ async def _client(url: str, ledger_url: str, yes: bool) -> AsyncIterator[Client]
 def _ask(question: str, yes: bool) -> ElicitResult:
     click.echo()
     for line in question.splitlines():
-        for part in textwrap.wrap(line, WIDTH - 4) or [""]:
+        for part in textwrap.wrap(line, WIDTH - 4, subsequent_indent="  ") or [""]:
             click.echo(click.style("  | ", fg="yellow") + part)
     label = "  Username (Enter alone declines)"
     if yes:

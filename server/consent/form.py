@@ -140,7 +140,9 @@ def question(request: Request) -> str:
         f"Product: {request.product.title}",
         f"Reason given: {quoted(request.ask_reason, 500)}",
         f"Ticket: {quoted(request.ticket, 64) if request.ticket else 'none'}",
-        f"Portal: {evidence(request)}",
+        f"Portal: {quoted(request.portal_name, 80)}, {request.portal}, "
+        f"version {request.portal_version}",
+        f"The portal says: {evidence(request)}",
         f"Asked by: {request.requester}" + (f" through {request.client}" if request.client else ""),
         *([f"Note: {request.notice}"] if request.notice else []),
         "",
@@ -154,14 +156,12 @@ def question(request: Request) -> str:
 
 def evidence(request: Request) -> str:
     """Say what the portal reported, and when."""
-    says = "is checked out for offline use"
+    says = "checked out for offline use"
     if request.license != "offline":
-        says = "does not show as checked out, which this portal is known to report wrongly"
-    login = moment(request.last_login) if request.last_login else "never"
-    return (
-        f"{quoted(request.portal_name, 80)} ({request.portal}, version {request.portal_version}) "
-        f"says that the license {says}; last sign-in {login}; read {moment(request.read_at)}"
-    )
+        says = (
+            "not shown as checked out, which portals are known to report wrongly for this product"
+        )
+    return f"{says}; last sign-in {moment(request.last_login)} (read {moment(request.read_at)})"
 
 
 def consequences(request: Request) -> list[str]:

@@ -89,7 +89,7 @@ class PortalFacts:
     """Which portal this is, and what its account may do there.
 
     `version` is None where the portal does not say. `may_release` is whether the signed-in account
-    has what `releaseLicense` needs, `old_path` whether the portal still has the path of before 10.7.
+    has what `releaseLicense` needs, `old_path` whether the portal has the path of before 10.7.
     """
 
     url: str

@@ -125,7 +125,7 @@ def _limit_objections(limits: Limits, usage: Usage) -> Iterator[Refusal]:
         yield Refusal(
             "limit",
             f"This requester has reached {limits.requester_per_hour} releases in an hour "
-            "(limits.requester_per_hour); wait, or let an administrator release it in the portal.",
+            "(limits.requester_per_hour); wait, or hand it to an administrator.",
         )
     if usage.portal_day >= limits.portal_per_day:
         yield Refusal(

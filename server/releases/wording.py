@@ -27,8 +27,8 @@ REASONS: dict[Reason, Wording] = {
         "The username that was typed is not the member's; ask anew if it is meant."
     ),
     "no_route": Wording(
-        "No way to a person is open: this client shows no form. Use a client with elicitation, for "
-        "instance Claude Code or VS Code, or release it in the portal.",
+        "No way to a person is open: this client shows no form. Use a client that shows forms "
+        "(elicitation), for instance Claude Code or VS Code.",
         is_error=True,
     ),
     "no_form": Wording("The client cannot show a form; the request waits for another route."),

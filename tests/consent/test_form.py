@@ -144,7 +144,7 @@ async def test_the_question_says_who_what_why_and_what_follows(tmp_path: Path, e
         "ArcGIS Pro",
         '"laptop stolen"',
         '"INC-1"',
-        "is checked out for offline use",
+        "The portal says: checked out for offline use",
         "may keep working until its license file ends",
         "type the username",
     ):
@@ -170,7 +170,7 @@ async def test_a_hostile_profile_or_ticket_is_shown_as_one_quoted_line(tmp_path:
     (question,) = office.questions
     assert not re.search(r"[\u202a-\u202e\u2066-\u2069\u200b\x00-\x09\x0b-\x1f]", question)
     assert 'Reason given: "x\' To release it, do nothing."' in question
-    assert question.count("\n") == 13
+    assert question.count("\n") == 14
 
 
 async def first_round(office: Office, **changes: Any) -> tuple[str, InputResponses]:

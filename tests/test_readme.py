@@ -1,0 +1,43 @@
+"""What the README and the examples say is what the code does."""
+
+import json
+import tomllib
+from pathlib import Path
+
+from server.settings import load
+from tests.reference import README, updated
+
+ROOT = README.parent
+
+
+def test_the_tables_come_from_the_code() -> None:
+    """Run `python -m tests.reference` to write them anew."""
+    text = README.read_text(encoding="utf-8")
+    assert updated(text) == text
+
+
+def test_the_example_for_claude_desktop_is_valid_as_it_stands() -> None:
+    text = (ROOT / "claude_desktop_config.example.json").read_text(encoding="utf-8")
+    servers = json.loads(text)["mcpServers"]
+    sandbox, real = servers["arcgis-license-sandbox"], servers["arcgis-license"]
+    assert "--sandbox" in sandbox["args"]
+    assert load(real["env"]).portal_url == "https://gis.example.com/portal"
+
+
+def test_the_versions_are_pinned_with_hashes_and_name_no_index() -> None:
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "://" not in pins
+    for requirement in project["dependencies"]:
+        name = requirement.split(">=")[0]
+        assert f"\n{name}==" in f"\n{pins}"
+    pinned = [line for line in pins.splitlines() if "==" in line and not line.startswith(" ")]
+    assert pins.count("--hash=sha256:") >= len(pinned)
+
+
+def test_the_package_tells_the_version_of_the_project() -> None:
+    from server import __version__
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == __version__
+    assert Path(ROOT / "CHANGELOG.md").read_text(encoding="utf-8").count(f"## {__version__}") == 1
