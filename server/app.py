@@ -1,25 +1,34 @@
 """Puts the MCP server together: the lifespan, the tools, the prompts.
 
-Portal and ledger are opened on first use: importing SQLAlchemy and httpx takes longer than the rest
-of the start-up, and a client that only lists the tools needs neither.
+Portal, ledger and approval page are opened on first use: importing SQLAlchemy and httpx takes as
+long as the rest of the start-up, and a client that only lists the tools needs none of them. Only
+where the ledger was written within the time that a request stays open, it is looked at on start:
+somebody may approve what an earlier process asked for.
 """
 
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio.abc import TaskGroup
 from mcp.server.mcpserver import MCPServer
 from mcp.server.request_state import RequestStateSecurity
 
 from server import __version__, prompts
 from server.boundary import LicenseServer
+from server.consent import card
+from server.consent.card import CardKeys
+from server.consent.routes import Routes
+from server.releases.models import Request
 from server.releases.policy import Policy
 from server.settings import APP_NAME, Settings, caller
 from server.tools import Desk, tools
 
 if TYPE_CHECKING:
+    from server.consent.page import ApprovalPage
     from server.portal.client import PortalClient
     from server.releases.service import Releases
 
@@ -31,16 +40,26 @@ INSTRUCTIONS = (
 
 
 class LazyDesk:
-    """The portal and the use case, each opened when first asked for."""
+    """The portal, the use case and the routes, each opened when first asked for."""
 
-    def __init__(self, settings: Settings, policy: Policy, closing: AsyncExitStack) -> None:
-        self.consent_timeout = settings.consent_timeout
+    def __init__(
+        self, settings: Settings, policy: Policy, closing: AsyncExitStack, tasks: TaskGroup
+    ) -> None:
         self._settings = settings
         self._policy = policy
         self._closing = closing
         self._once = anyio.Lock()
         self._portal: PortalClient | None = None
         self._releases: Releases | None = None
+        self.keys = CardKeys()
+        self.routes = Routes(
+            enabled=settings.consent_routes,
+            seconds=settings.consent_timeout,
+            releases=self.releases,
+            page=LazyPage(self, settings.open_browser, tasks),
+            approver=caller().requester,
+            tasks=tasks,
+        )
 
     async def portal(self) -> "PortalClient":
         """Return the portal's client."""
@@ -82,6 +101,34 @@ class LazyDesk:
         )
 
 
+class LazyPage:
+    """The approval page, imported and started when a request first needs it."""
+
+    def __init__(self, desk: LazyDesk, open_browser: bool, tasks: TaskGroup) -> None:
+        self._desk = desk
+        self._open_browser = open_browser
+        self._tasks = tasks
+        self._page: ApprovalPage | None = None
+
+    async def ask(self, request: Request) -> None:
+        """Open the page for a request, once."""
+        if self._page is None:
+            from server.consent import browser
+            from server.consent.page import ApprovalPage
+
+            self._page = ApprovalPage(
+                releases=self._desk.releases,
+                decide=partial(self._desk.routes.decide, route="page"),
+                open_browser=browser.opener() if self._open_browser else None,
+                tasks=self._tasks,
+            )
+        await self._page.ask(request)
+
+    def address(self, release_id: str) -> str | None:
+        """Return where a request is shown, without any key; None where no page runs."""
+        return None if self._page is None else self._page.address(release_id)
+
+
 def milliseconds() -> int:
     """Return the time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
@@ -92,8 +139,12 @@ def build(settings: Settings, policy: Policy) -> LicenseServer:
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Desk]) -> AsyncIterator[Desk]:
-        async with AsyncExitStack() as closing:
-            yield LazyDesk(settings, policy, closing)
+        async with AsyncExitStack() as closing, anyio.create_task_group() as tasks:
+            desk = LazyDesk(settings, policy, closing, tasks)
+            if settings.may_have_left_something_open():
+                desk.routes.watch()
+            yield desk
+            tasks.cancel_scope.cancel()
 
     server = LicenseServer(
         APP_NAME,
@@ -105,6 +156,7 @@ def build(settings: Settings, policy: Policy) -> LicenseServer:
         log_level=settings.log_level,
         request_state_security=RequestStateSecurity.ephemeral(ttl=settings.consent_expires),
         subscriptions=False,
+        extensions=[card.extension()] if "card" in settings.consent_routes else [],
     )
     prompts.register(server)
     return server

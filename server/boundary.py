@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from mcp.server.apps import client_supports_apps
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -19,10 +20,10 @@ from mcp_types import CallToolResult, InputRequiredResult, TextContent
 from pydantic import ValidationError
 
 from server import results
-from server.errors import LedgerUnavailable, LicenseServerError, PortalError
+from server.errors import LedgerUnavailable, PortalError, WrongKey
 from server.releases.models import Reason, Status
 from server.text import plain
-from server.tools import RELEASE, Desk, release_result
+from server.tools import DECIDE, RELEASE, Desk, release_result
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class LicenseServer(MCPServer[Desk]):
         self._known = {tool.name: tool for tool in tools}
         self.middleware.insert(0, refused_by_the_protocol)
         self.middleware.append(answers_without_content)
+        self.middleware.append(card_tools_for_cards_alone)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Desk, Any] | None = None
@@ -56,10 +58,10 @@ def _explained(name: str, arguments: dict[str, Any], error: ToolError) -> CallTo
     match error.__cause__:
         case ValidationError() as cause:
             return _told(name, arguments, "invalid_arguments", _faults(cause))
-        case LedgerUnavailable() | PortalError() as cause:
+        case LedgerUnavailable() | PortalError() | WrongKey() as cause:
             return _told(name, arguments, cause.reason, str(cause))
-        case LicenseServerError() as cause:
-            return _told(name, arguments, "policy", str(cause))
+        case KeyError():
+            return _told(name, arguments, "invalid_arguments", "There is no such request.")
         case cause:
             logger.error("%s failed unexpectedly", name, exc_info=cause or error)
             detail = "The server failed unexpectedly; its log says more."
@@ -73,7 +75,7 @@ def _told(
     detail: str,
     status: Status = "not_released",
 ) -> CallToolResult:
-    if name != RELEASE:
+    if name not in (RELEASE, DECIDE):
         return CallToolResult(content=[TextContent(type="text", text=detail)], is_error=True)
     username, app_id = (str(arguments.get(key, "")) for key in ("username", "app_id"))
     return release_result(results.failure(reason, status, detail, username, app_id))
@@ -109,6 +111,21 @@ def _with_content(response: Any) -> Any:
         content = response.get("content")
         return {**response, "content": content if isinstance(content, dict) else {}}
     return response
+
+
+async def card_tools_for_cards_alone(
+    ctx: ServerRequestContext[Any, Any], call_next: CallNext
+) -> HandlerResult:
+    """List the card's tool, and which card shows a release, only for clients that show cards."""
+    result = await call_next(ctx)
+    if ctx.method != "tools/list" or client_supports_apps(ctx) or not isinstance(result, dict):
+        return result
+    tools = [
+        {key: value for key, value in tool.items() if key != "_meta"}
+        for tool in result["tools"]
+        if tool["name"] != DECIDE
+    ]
+    return {**result, "tools": tools}
 
 
 async def refused_by_the_protocol(

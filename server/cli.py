@@ -105,18 +105,69 @@ def sandbox(port: int, members: int, offline: int, release: str) -> None:
         serving.portal_alone(port, members, offline, release)
 
 
-@commands.group()
-@click.option("--sandbox", is_flag=True, help="The ledger of `serve --sandbox`.")
-@click.pass_context
-def ledger(context: click.Context, sandbox: bool) -> None:
-    """Read what was asked, answered and released."""
+def _ledger_settings(sandbox: bool) -> "LedgerSettings":
     from server import settings
 
     environment = dict(os.environ)
     if sandbox:
         environment["LEDGER_URL"] = settings.ledger_url("sandbox.db")
     with _plainly():
-        context.obj = settings.load_ledger(environment)
+        return settings.load_ledger(environment)
+
+
+_sandbox_ledger = click.option("--sandbox", is_flag=True, help="The ledger of `serve --sandbox`.")
+
+
+@commands.group()
+@_sandbox_ledger
+@click.pass_context
+def approvals(context: click.Context, sandbox: bool) -> None:
+    """Answer requests at a terminal, where no form, card or browser can be used."""
+    context.obj = _ledger_settings(sandbox)
+
+
+@approvals.command("list")
+@click.pass_obj
+def list_waiting(settings: "LedgerSettings") -> None:
+    """List what is waiting for an answer."""
+    from server import approvals, audit
+
+    with _plainly():
+        approvals.show_waiting(audit.open_existing(settings))
+
+
+@approvals.command("approve")
+@click.argument("release_id")
+@click.pass_obj
+def approve_request(settings: "LedgerSettings", release_id: str) -> None:
+    """Show a request, ask for the member's username, and wait for the outcome."""
+    _answer(settings, release_id, approve=True)
+
+
+@approvals.command("decline")
+@click.argument("release_id")
+@click.pass_obj
+def decline_request(settings: "LedgerSettings", release_id: str) -> None:
+    """Show a request and decline it."""
+    _answer(settings, release_id, approve=False)
+
+
+def _answer(settings: "LedgerSettings", release_id: str, *, approve: bool) -> None:
+    from server import approvals, audit
+    from server.settings import caller
+
+    with _plainly():
+        opened = audit.open_existing(settings)
+        who = caller().requester
+        sys.exit(approvals.answer(opened, release_id, approve=approve, approver=who))
+
+
+@commands.group()
+@_sandbox_ledger
+@click.pass_context
+def ledger(context: click.Context, sandbox: bool) -> None:
+    """Read what was asked, answered and released."""
+    context.obj = _ledger_settings(sandbox)
 
 
 @ledger.command("list")

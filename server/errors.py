@@ -2,6 +2,7 @@
 
     LicenseServerError
     ├── SettingsError              correct the named setting, then start again
+    ├── WrongKey                   answer in the card itself
     ├── LedgerUnavailable          mend the disk or its permissions; nothing is released
     └── PortalError
         ├── PortalUnreachable      nothing reached the portal: address, network, certificate
@@ -27,6 +28,15 @@ class LicenseServerError(Exception):
 
 class SettingsError(LicenseServerError):
     """A setting or the policy file cannot be used; names which one, and why."""
+
+
+class WrongKey(LicenseServerError):
+    """An answer claimed to come from the card, and does not have its key."""
+
+    reason: ClassVar[Reason] = "invalid_arguments"
+
+    def __init__(self) -> None:
+        super().__init__("Only the card answers here, by a key that nobody else is given.")
 
 
 class LedgerUnavailable(LicenseServerError):

@@ -110,8 +110,8 @@ def iso(milliseconds: int | None) -> str | None:
         return None
 
 
-def release(request: Request) -> Release:
-    """Tell a caller what became of a request."""
+def release(request: Request, how: str = "", approval_url: str | None = None) -> Release:
+    """Tell a caller what became of a request, and `how` a person can answer it."""
     is_open = request.status == "awaiting_approval"
     return Release(
         release_id=request.release_id,
@@ -120,11 +120,11 @@ def release(request: Request) -> Release:
         username=plain(request.username, 128),
         full_name=request.full_name,
         app_id=request.app_id,
-        message=message(request),
+        message=message(request, how),
         consent=_consent(request),
         verified=request.verified,
         expires_at=iso(request.expires_at) if is_open else None,
-        approval_url=None,
+        approval_url=approval_url if is_open else None,
     )
 
 
@@ -152,10 +152,10 @@ def failure(reason: Reason, status: Status, detail: str, username: str, app_id: 
     )
 
 
-def logged(request: Request) -> LoggedRelease:
+def logged(request: Request, approval_url: str | None) -> LoggedRelease:
     """Tell of a request in the ledger."""
     return LoggedRelease(
-        **release(request).model_dump(),
+        **release(request, approval_url=approval_url).model_dump(),
         asked_at=iso(request.created_at) or "",
         ticket=request.ticket,
     )

@@ -7,6 +7,7 @@ A setting that cannot be used stops the start with one line that names it; secre
 import getpass
 import platform
 import re
+import time
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,7 +26,7 @@ from pydantic import (
 )
 
 from server.errors import SettingsError
-from server.releases.models import Caller, Route
+from server.releases.models import ROUTES, Caller, Route
 
 APP_NAME = "arcgis-license-mcp"
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -130,16 +131,25 @@ class Settings(LedgerSettings):
         tuple[Route, ...],
         BeforeValidator(_comma_separated),
         Field(min_length=1, description="The ways to a person, in the order they are tried."),
-    ] = ("form",)
+    ] = ROUTES
     consent_timeout: Annotated[
         float, Field(gt=0, le=3600, description="Seconds that an answer to a form is waited for.")
     ] = 55.0
     consent_expires: Annotated[
         int, Field(ge=60, le=604_800, description="Seconds that an unanswered request stays open.")
     ] = 3600
+    open_browser: Annotated[
+        bool, Field(description="Whether the approval page is opened in this machine's browser.")
+    ] = True
     log_level: Annotated[
         LogLevel, BeforeValidator(str.upper), Field(description="What is logged on stderr.")
     ] = "WARNING"
+
+    def may_have_left_something_open(self) -> bool:
+        """Tell, by the ledger's time stamps alone, whether a request may still be open."""
+        files = (self.ledger_file, self.ledger_file.with_name(f"{self.ledger_file.name}-wal"))
+        written = [file.stat().st_mtime for file in files if file.is_file()]
+        return bool(written) and time.time() - max(written) < self.consent_expires
 
     @property
     def is_local(self) -> bool:
@@ -165,13 +175,6 @@ class Settings(LedgerSettings):
     def _exists(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():
             raise ValueError(f"there is no file {value}")
-        return value
-
-    @field_validator("consent_routes")
-    @classmethod
-    def _is_built(cls, value: tuple[Route, ...]) -> tuple[Route, ...]:
-        if set(value) != {"form"}:
-            raise ValueError("this version has one route, form")
         return value
 
     @model_validator(mode="after")

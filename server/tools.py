@@ -5,7 +5,8 @@ one result. What goes wrong is raised, and turned into words in one place, `serv
 """
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Protocol
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Protocol
 
 from mcp.server.elicitation import ElicitationResult
 from mcp.server.mcpserver import Context, Elicit, Resolve
@@ -14,8 +15,11 @@ from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import AfterValidator, BaseModel, Field
 
 from server import results
-from server.consent import form
+from server.consent import card
+from server.consent.card import CardKeys
 from server.consent.form import Confirmation, NotAsked
+from server.consent.routes import Routes
+from server.errors import WrongKey
 from server.releases.models import (
     PRODUCTS,
     AppId,
@@ -25,18 +29,21 @@ from server.releases.models import (
     Request,
     State,
     Status,
+    Verdict,
 )
 from server.releases.service import Releases
 from server.releases.wording import REASONS
 from server.text import has_unseen, plain, quoted
 
 RELEASE = "release_license"
+DECIDE = "decide_release"
 
 
 class Desk(Protocol):
     """What the tools reach through the lifespan."""
 
-    consent_timeout: float
+    routes: Routes
+    keys: CardKeys
 
     async def releases(self) -> Releases:
         """Return the use case, opened on first use."""
@@ -144,9 +151,7 @@ async def answered(
     ctx: Context[Desk, Any], request: Annotated[Request, Resolve(opened)]
 ) -> Elicit[Confirmation] | ElicitationResult[Confirmation] | NotAsked:
     """Ask the person about an open request."""
-    if request.state != "open":
-        return NotAsked(why="no_form")
-    return await form.ask(ctx, request, _desk(ctx).consent_timeout)
+    return await _desk(ctx).routes.ask(ctx, request)
 
 
 async def release_license(
@@ -168,8 +173,33 @@ async def release_license(
     unassign a license or to end a session: a release does neither. Never tell the person what to
     type. Do not repeat a call that is awaiting_approval or unknown: see list_releases.
     """
-    releases = await _desk(ctx).releases()
-    return release_result(results.release(await form.conclude(releases, request, answer)))
+    request = await _desk(ctx).routes.conclude(ctx, request, answer)
+    told = _told(ctx, request)
+    if _desk(ctx).routes.shows_card(ctx, request):
+        told.meta = card.meta(request, _desk(ctx).keys.key(request.release_id))
+    return told
+
+
+async def decide_release(
+    ctx: Context[Desk, Any],
+    release_id: Text,
+    verdict: Literal["approve", "decline"],
+    key: Annotated[str, Field(max_length=128)],
+    username: Annotated[str, Field(max_length=128)] = "",
+) -> Annotated[CallToolResult, results.Release]:
+    """For the card alone: record the answer of the person who typed into it."""
+    desk = _desk(ctx)
+    if "card" not in desk.routes.enabled or not desk.keys.fits(release_id, key):
+        raise WrongKey
+    releases = await desk.releases()
+    request = await releases.get(release_id)
+    if request.state != "open":
+        return _told(ctx, request)
+    if verdict == "approve" and username.strip() != request.username:
+        await releases.remark(release_id, "mistyped", "in the card")
+        return release_result(results.release(replace(request, reason="mistyped")))
+    answer: Verdict = "approved" if verdict == "approve" else "declined"
+    return _told(ctx, await desk.routes.decide(request, answer, "card"))
 
 
 async def list_releases(
@@ -186,7 +216,8 @@ async def list_releases(
         username=username or None,
         states=_STATES[status] if status else (),
     )
-    answer = results.Releases(releases=[results.logged(request) for request in found])
+    routes = _desk(ctx).routes
+    answer = results.Releases(releases=[results.logged(r, routes.address(r)) for r in found])
     return _result(answer, "\n".join(r.message for r in answer.releases) or "No such request.")
 
 
@@ -206,8 +237,19 @@ def tools() -> list[Tool]:
         Tool.from_function(find_members, title="Find members", annotations=reads),
         Tool.from_function(check_license, title="Check a license", annotations=reads),
         Tool.from_function(list_offline_licenses, title="List offline licenses", annotations=reads),
-        Tool.from_function(release_license, title="Release a license", annotations=changes),
+        Tool.from_function(
+            release_license,
+            title="Release a license",
+            annotations=changes,
+            meta={"ui": {"resourceUri": card.URI}},
+        ),
         Tool.from_function(list_releases, title="List releases", annotations=reads),
+        Tool.from_function(
+            decide_release,
+            title="Answer in the card",
+            annotations=changes,
+            meta={"ui": {"resourceUri": card.URI, "visibility": ["app"]}},
+        ),
     ]
     for tool in made:
         tool.description = " ".join(tool.description.split())
@@ -220,6 +262,11 @@ def release_result(answer: results.Release) -> CallToolResult:
     """Make a tool result of a release: an error only where something failed or was refused."""
     is_error = REASONS[answer.reason].is_error
     return _result(answer, answer.message, is_error=is_error)
+
+
+def _told(ctx: Context[Desk, Any], request: Request) -> CallToolResult:
+    routes = _desk(ctx).routes
+    return release_result(results.release(request, routes.how(request), routes.address(request)))
 
 
 def _result(answer: BaseModel, text: str, *, is_error: bool = False) -> CallToolResult:

@@ -85,6 +85,7 @@ def environment(url: str, folder: Path, **more: str) -> dict[str, str]:
         "PORTAL_USERNAME": ADMINISTRATOR,
         "PORTAL_PASSWORD": PASSWORD,
         "LEDGER_URL": f"sqlite:///{(folder / 'ledger.db').as_posix()}",
+        "OPEN_BROWSER": "false",
         **more,
     }
 

@@ -6,7 +6,6 @@ asked again. What comes back counts only if it is exactly the username. It prove
 answered, not that a person did; the ledger keeps the route.
 """
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import anyio
@@ -21,9 +20,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import is_version_at_least
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
-from server.releases.models import Refusal, Request, Verdict
-from server.releases.service import Releases
-from server.text import quoted
+from server.consent import shown
+from server.releases.models import Request, Verdict
 
 MODERN = "2026-07-28"
 
@@ -110,71 +108,16 @@ def judge(answer: object, request: Request) -> Verdict | Unanswered:
             return "form_failed"
 
 
-async def conclude(releases: Releases, request: Request, answer: object) -> Request:
-    """Record what the answer amounts to, and carry the release out where it is a yes."""
-    if request.state != "open":
-        return request
-    match judge(answer, request):
-        case "approved":
-            await releases.decide(
-                request.release_id, "approved", route="form", approver=request.requester
-            )
-            return await releases.carry_out(request.release_id)
-        case "declined" | "cancelled" | "mistyped" as verdict:
-            return await releases.decide(
-                request.release_id, verdict, route="form", approver=request.requester
-            )
-        case "no_form":
-            return await releases.refuse(request.release_id, Refusal("no_route", ""))
-        case reason:
-            return await releases.note(request.release_id, reason)
-
-
 def question(request: Request) -> str:
     """Say who, what, why, what the portal says, what follows, and how to agree."""
     lines = [
         f"Release an offline license? Request {request.release_id}",
         "",
-        f"Member: {quoted(request.full_name, 80)}, username {request.username}"
-        + (f", {request.email}" if request.email else ""),
-        f"Product: {request.product.title}",
-        f"Reason given: {quoted(request.ask_reason, 500)}",
-        f"Ticket: {quoted(request.ticket, 64) if request.ticket else 'none'}",
-        f"Portal: {quoted(request.portal_name, 80)}, {request.portal}, "
-        f"version {request.portal_version}",
-        f"The portal says: {evidence(request)}",
-        f"Asked by: {request.requester}" + (f" through {request.client}" if request.client else ""),
-        *([f"Note: {request.notice}"] if request.notice else []),
+        *(f"{label}: {text}" for label, text in shown.facts(request)),
         "",
-        *consequences(request),
-        f"This question ends at {moment(request.expires_at)}.",
+        *shown.consequences(request),
+        f"This question ends at {shown.moment(request.expires_at)}.",
         "",
         "To release it, type the username. To refuse, decline.",
     ]
     return "\n".join(lines)
-
-
-def evidence(request: Request) -> str:
-    """Say what the portal reported, and when."""
-    says = "checked out for offline use"
-    if request.license != "offline":
-        says = (
-            "not shown as checked out, which portals are known to report wrongly for this product"
-        )
-    return f"{says}; last sign-in {moment(request.last_login)} (read {moment(request.read_at)})"
-
-
-def consequences(request: Request) -> list[str]:
-    """Say what a yes leads to, and what it does not."""
-    return [
-        f"If you agree, the member can use {request.product.title} on another device. The old "
-        "device may keep working until its license file ends, so two devices may be in use.",
-        "The member keeps the license assignment. A release cannot be taken back.",
-    ]
-
-
-def moment(milliseconds: int | None) -> str:
-    """Write a time as people read it, in UTC."""
-    if milliseconds is None:
-        return "never"
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

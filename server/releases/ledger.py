@@ -105,6 +105,15 @@ class Ledger:
             self._change(connection, release_id, reason, now, {"open"}, {"reason": reason})
             return self._get(connection, release_id)
 
+    def remark(self, release_id: str, event: str, remark: str, *, now: int) -> Request:
+        """Append an entry to an open request that changes nothing of it."""
+        with self._transaction() as connection:
+            self._expire(connection, now)
+            request = self._get(connection, release_id)
+            if request.state == "open":
+                self._append(connection, release_id, now, event, {"remark": plain(remark, 200)})
+            return request
+
     def refuse(self, release_id: str, refusal: Refusal, *, now: int) -> Request:
         """Close a request that has not been sent."""
         with self._transaction() as connection:
@@ -157,10 +166,25 @@ class Ledger:
             self._change(connection, release_id, state, now, {"sending", "unknown"}, changes)
             return self._get(connection, release_id)
 
-    def get(self, release_id: str) -> Request:
-        """Return one request. Raises KeyError where there is none."""
+    def get(self, release_id: str, *, now: int | None = None) -> Request:
+        """Return one request, expired if it is due `now`. Raises KeyError where there is none."""
         with self._transaction() as connection:
+            if now is not None:
+                self._expire(connection, now)
             return self._get(connection, release_id)
+
+    def waiting(self, portal: str | None, now: int) -> Sequence[Request]:
+        """Return the open and approved requests of a portal, or of all, oldest first."""
+        query = (
+            select(schema.requests)
+            .where(_r.state.in_(("open", "approved")))
+            .order_by(_r.created_at, _r.release_id)
+        )
+        if portal is not None:
+            query = query.where(_r.portal == portal)
+        with self._transaction() as connection:
+            self._expire(connection, now)
+            return [Request(**row) for row in connection.execute(query).mappings()]
 
     def unsettled(self, now: int) -> Sequence[Request]:
         """Return the requests whose outcome is not known and that nobody is carrying out now."""

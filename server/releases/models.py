@@ -31,6 +31,7 @@ Reason = Literal[
     "expired",
     "mistyped",
     "no_route",
+    "waiting",
     "no_form",
     "no_answer",
     "form_failed",

@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import partial
 
 from server.errors import PortalError
-from server.releases.ledger import DAY, Ledger
+from server.releases.chain import Entry
+from server.releases.ledger import DAY, HOUR, Ledger
 from server.releases.models import (
     AppId,
     Ask,
@@ -96,6 +97,54 @@ class Releases:
         """Close a request that has not been sent."""
         return await in_thread(partial(self._ledger.refuse, release_id, refused, now=self._clock()))
 
+    async def remark(self, release_id: str, event: str, remark: str) -> Request:
+        """Record something that happened to an open request and changes nothing of it."""
+        return await in_thread(
+            partial(self._ledger.remark, release_id, event, remark, now=self._clock())
+        )
+
+    async def get(self, release_id: str) -> Request:
+        """Return one request as it stands; one that is due has expired. Raises KeyError."""
+        return await in_thread(partial(self._ledger.get, release_id, now=self._clock()))
+
+    async def entries(self, release_id: str) -> Sequence[Entry]:
+        """Return everything that happened to a request."""
+        return await in_thread(partial(self._ledger.entries, release_id))
+
+    async def open_requests(self) -> Sequence[Request]:
+        """Return the requests on this portal that a person may still answer, oldest first."""
+        waiting = await in_thread(partial(self._ledger.waiting, self._portal_url, self._clock()))
+        return [request for request in waiting if request.state == "open"]
+
+    async def history(self, username: str, days: int) -> Sequence[Request]:
+        """Return a member's requests of the last days on this portal, newest first."""
+        found = await in_thread(
+            partial(self._ledger.list, now=self._clock(), limit=50, username=username)
+        )
+        since = self._clock() - days * DAY
+        return [r for r in found if r.portal == self._portal_url and r.created_at >= since]
+
+    async def turned_away(self, request: Request) -> bool:
+        """Tell whether a form for the same license was declined or closed within the last hour.
+
+        Some clients do that by themselves, so the next question takes another route.
+        """
+        return any(
+            earlier.route == "form"
+            and earlier.reason in ("declined", "cancelled")
+            and (earlier.app_id, earlier.requester) == (request.app_id, request.requester)
+            and 0 <= request.created_at - earlier.created_at <= HOUR
+            for earlier in await self.history(request.username, 1)
+        )
+
+    async def carry_out_approved(self) -> bool:
+        """Carry out what was approved elsewhere; tell whether anything is still waiting."""
+        waiting = await in_thread(partial(self._ledger.waiting, self._portal_url, self._clock()))
+        for request in waiting:
+            if request.state == "approved":
+                await self.carry_out(request.release_id)
+        return bool(waiting)
+
     async def carry_out(self, release_id: str) -> Request:
         """Send an approved request, once, after everything about it was looked at again."""
         request = await in_thread(partial(self._ledger.get, release_id))
@@ -179,7 +228,7 @@ class Releases:
             notice="",
             expires_at=now + self._timing.expires,
             state="open",
-            reason="no_answer",
+            reason="waiting",
         )
 
     def _refused(self, draft: Request, refused: Refusal) -> Request:

@@ -27,10 +27,11 @@ REASONS: dict[Reason, Wording] = {
         "The username that was typed is not the member's; ask anew if it is meant."
     ),
     "no_route": Wording(
-        "No way to a person is open: this client shows no form. Use a client that shows forms "
-        "(elicitation), for instance Claude Code or VS Code.",
+        "No way to a person is open. The routes are a form or a card in the chat, as far as the "
+        "client shows them, and the approval page; CONSENT_ROUTES says which may be used.",
         is_error=True,
     ),
+    "waiting": Wording("A person has been asked and has not answered yet."),
     "no_form": Wording("The client cannot show a form; the request waits for another route."),
     "no_answer": Wording("Nobody answered the form in time; the request is still open."),
     "form_failed": Wording("The client could not show the form; the request is still open."),
@@ -90,10 +91,13 @@ def whom(request: Request) -> str:
     return f"{name}({quoted(request.username, 128)})"
 
 
-def message(request: Request) -> str:
-    """Say what became of a request, what to do next, and last whether anything was released."""
+def message(request: Request, how: str = "") -> str:
+    """Say what became of a request, what to do next, and last whether anything was released.
+
+    `how` is what a person can do about it, which depends on the routes.
+    """
     subject = f"{request.release_id}: {request.product.title} of {whom(request)}."
-    parts = [subject, REASONS[request.reason].meaning, request.detail, _aftermath(request)]
+    parts = [subject, REASONS[request.reason].meaning, request.detail, _aftermath(request), how]
     return " ".join([*filter(None, parts), LAST_SENTENCE[request.status]])
 
 
