@@ -12,7 +12,7 @@ import click
 
 from server.consent import shown
 from server.releases.ledger import Ledger
-from server.releases.models import Request
+from server.releases.models import Request, Verdict
 from server.releases.wording import message
 from server.text import plain
 
@@ -60,7 +60,7 @@ def answer(
     _show(request)
     if approve and not _typed(ledger, request):
         return 1
-    verdict = "approved" if approve else "declined"
+    verdict: Verdict = "approved" if approve else "declined"
     decided = ledger.decide(
         request.release_id, verdict, route="page", approver=approver, now=milliseconds()
     )
