@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import anyio
 from mcp import Client, StdioServerParameters
 from mcp.client import ClientRequestContext
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, ErrorData
@@ -34,6 +35,7 @@ class Office:
     client: Client
     ledger: Ledger
     questions: list[str]
+    env: dict[str, str]
 
     async def call(self, tool: str, **arguments: Any) -> CallToolResult:
         """Call a tool."""
@@ -42,6 +44,13 @@ class Office:
     async def release(self, **changes: Any) -> dict[str, Any]:
         """Ask for a release, and return what the tool answered."""
         return structured(await self.call("release_license", **{**RELEASE, **changes}))
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds, at most 20 seconds."""
+    with anyio.fail_after(20):
+        while not holds():  # noqa: ASYNC110  another process or thread changes it
+            await anyio.sleep(0.005)
 
 
 def structured(result: CallToolResult) -> dict[str, Any]:
@@ -122,6 +131,6 @@ async def open_office(
         async with Client(server, mode=era, elicitation_callback=callback) as client:
             ledger = Ledger(env["LEDGER_URL"])
             try:
-                yield Office(portal, client, ledger, questions)
+                yield Office(portal, client, ledger, questions, env)
             finally:
                 ledger.close()
