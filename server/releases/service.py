@@ -11,7 +11,7 @@ from functools import partial
 
 from server.errors import PortalError
 from server.releases.chain import Entry
-from server.releases.ledger import DAY, HOUR, Ledger
+from server.releases.ledger import Ledger
 from server.releases.models import (
     AppId,
     Ask,
@@ -27,6 +27,7 @@ from server.releases.models import (
 )
 from server.releases.outcomes import Outcomes, Portal, Timing, in_thread
 from server.releases.policy import Policy, refusal
+from server.releases.records import DAY, HOUR
 from server.text import plain, quoted
 
 
