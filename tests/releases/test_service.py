@@ -99,6 +99,13 @@ async def test_a_repeated_call_finds_the_open_request_and_asks_the_portal_nothin
     assert len(desk.portal.asked) == asked
 
 
+@pytest.mark.promise("one-post")
+async def test_calls_that_looked_at_the_same_time_become_one_request(desk: Desk) -> None:
+    first = await desk.releases.request(ASK)
+    assert desk.ledger.open(replace(first, release_id="")) == first
+    assert len(desk.ledger.recent(9)) == 1
+
+
 async def test_another_requester_gets_a_request_of_its_own(make_desk: MakeDesk) -> None:
     first = await make_desk().releases.request(ASK)
     second = await make_desk(requester="ben@desk").releases.request(ASK)
