@@ -6,7 +6,7 @@ one result. What goes wrong is raised, and turned into words in one place, `serv
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from mcp.server.elicitation import ElicitationResult
 from mcp.server.mcpserver import Context, Elicit, Resolve
@@ -31,9 +31,11 @@ from server.releases.models import (
     Status,
     Verdict,
 )
-from server.releases.service import Releases
 from server.releases.wording import REASONS
 from server.text import has_unseen, plain, quoted
+
+if TYPE_CHECKING:
+    from server.releases.service import Releases
 
 RELEASE = "release_license"
 DECIDE = "decide_release"
@@ -45,7 +47,7 @@ class Desk(Protocol):
     routes: Routes
     keys: CardKeys
 
-    async def releases(self) -> Releases:
+    async def releases(self) -> "Releases":
         """Return the use case, opened on first use."""
         ...
 

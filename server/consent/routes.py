@@ -8,7 +8,7 @@ by themselves.
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,7 +19,9 @@ from mcp.server.mcpserver import Context, Elicit
 from server.consent import form
 from server.consent.form import Confirmation, NotAsked
 from server.releases.models import Refusal, Request, Route, Verdict
-from server.releases.service import Releases
+
+if TYPE_CHECKING:
+    from server.releases.service import Releases
 
 WATCH_SECONDS = 1.0
 logger = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ class Routes:
         *,
         enabled: Sequence[Route],
         seconds: float,
-        releases: Callable[[], Awaitable[Releases]],
+        releases: Callable[[], Awaitable["Releases"]],
         page: Page,
         approver: str,
         tasks: TaskGroup,
