@@ -1,0 +1,1 @@
+"""The protocol's own conformance suite, as the judge of the server over http."""
