@@ -18,7 +18,7 @@ def main() -> None:
 
 def table(folder: Path) -> list[str]:
     """Return the table's lines."""
-    starts = measures.starts(folder, 15)
+    starts = measures.starts(folder, 15, 15)
     tools = starts.ours[0].tools
     cold, warm = anyio.run(measures.requests_for_a_release, folder)
     listing = anyio.run(measures.requests_for_a_listing, folder, 11_000, 137)
