@@ -1,6 +1,7 @@
 """The portal client: a few questions and one request to release.
 
-Every request is a POST with its token in the body, so neither a token nor a name is ever in a URL.
+Every request is a POST with its token in the body, so no token is ever in a URL; of names, only
+those that a read asks about. The release has everything in its body.
 Reads are repeated by `stamina`, with jitter and a bound; the release is sent once and never again.
 TLS is always verified, by the system's trust store and `PORTAL_CA_BUNDLE`.
 """
@@ -37,6 +38,8 @@ PAGE = 100
 MAX_PAGES = 5_000
 ATTEMPTS = 3
 RETRY_SECONDS = 20.0
+CONNECT_SHARE = 0.5
+_SECRETS = ("token", "password")
 
 
 class PortalClient:
@@ -51,17 +54,20 @@ class PortalClient:
     ) -> None:
         self.url = settings.portal_url
         self._timeout = settings.portal_timeout
+        # A header is ASCII, so a host in another alphabet is named there as the network names it.
+        referer = self.url if self.url.isascii() else str(httpx.URL(self.url))
         self._http = httpx.AsyncClient(
             verify=True if transport is not None else _tls(settings),
             transport=transport,
             trust_env=not settings.is_local,
             follow_redirects=False,
-            timeout=httpx.Timeout(settings.portal_timeout),
-            headers={"Referer": self.url, "User-Agent": f"arcgis-license-mcp/{__version__}"},
+            # Connecting ends before the whole does, else nobody knows that nothing was sent.
+            timeout=httpx.Timeout(self._timeout, connect=self._timeout * CONNECT_SHARE),
+            headers={"Referer": referer, "User-Agent": f"arcgis-license-mcp/{__version__}"},
         )
         self._session = Session(
             _credentials(settings),
-            referer=self.url,
+            referer=referer,
             post=partial(self._exchange, "/sharing/rest/generateToken"),
             clock=clock,
         )
@@ -109,7 +115,7 @@ class PortalClient:
             NoSuchMember: there is none; where only the case differs, the text gives the spelling.
         """
         try:
-            answer = await self._read(f"/sharing/rest/community/users/{quote(username, safe='')}")
+            answer = await self._read(f"/sharing/rest/community/users/{_segment(username)}")
         except PortalRefused as error:
             if error.code not in (400, 404):
                 raise
@@ -146,7 +152,7 @@ class PortalClient:
         for item_id in await self._listing_ids(app_id):
             path = f"/sharing/rest/content/listings/{item_id}/userEntitlements/"
             try:
-                answer = await self._read(path + quote(username, safe=""))
+                answer = await self._read(path + _segment(username))
             except PortalRefused as error:
                 if "not licensed" not in str(error).casefold():
                     raise
@@ -213,9 +219,11 @@ class PortalClient:
         return await self._exchange(path, {**form, "token": await self._session.token()})
 
     async def _exchange(self, path: str, form: dict[str, str]) -> Json:
+        secrets = tuple(form[name] for name in _SECRETS if form.get(name))
         try:
             with anyio.fail_after(self._timeout):
-                return read(await self._post(f"{self.url}{path}", {**form, "f": "json"}))
+                reply = await self._post(f"{self.url}{path}", {**form, "f": "json"})
+            return read(reply, secrets)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise PortalUnreachable(_why_unreachable(error)) from error
         except (httpx.ProxyError, httpx.UnsupportedProtocol) as error:
@@ -234,13 +242,26 @@ class PortalClient:
 
     async def _post(self, url: str, form: dict[str, str]) -> Reply:
         async with self._http.stream("POST", url, data=form) as response:
-            location = urlsplit(response.headers.get("location", "")).netloc
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > MAX_BYTES:
                     break
-            return Reply(response.status_code, bytes(body), location or "this host")
+            leads_to = _host(response.headers.get("location", ""))
+            return Reply(response.status_code, bytes(body), leads_to)
+
+
+def _segment(username: str) -> str:
+    quoted_name = quote(username, safe="")
+    # A dot or two alone would be taken for a step in the path.
+    return quoted_name if quoted_name.strip(".") else quoted_name.replace(".", "%2E")
+
+
+def _host(location: str) -> str:
+    try:
+        return urlsplit(location).netloc or "this host"
+    except ValueError:
+        return "an address that makes no sense"
 
 
 def _may_help_again(error: Exception) -> bool:
@@ -264,12 +285,18 @@ def _tls(settings: Settings) -> ssl.SSLContext:
             context.load_verify_locations(cafile=settings.portal_ca_bundle)
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(f"PORTAL_CA_BUNDLE: not a PEM file: {plain(error)}") from error
+    if settings.portal_client_key is not None and settings.portal_client_cert is None:
+        raise SettingsError("PORTAL_CLIENT_KEY: needs PORTAL_CLIENT_CERT as well")
     try:
         if settings.portal_client_cert is not None:
-            context.load_cert_chain(settings.portal_client_cert, settings.portal_client_key)
+            # Without a password OpenSSL would ask for one, on the stdin that MCP speaks over.
+            context.load_cert_chain(
+                settings.portal_client_cert, settings.portal_client_key, password=""
+            )
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(
-            f"PORTAL_CLIENT_CERT or PORTAL_CLIENT_KEY: cannot be used: {plain(error)}"
+            "PORTAL_CLIENT_CERT or PORTAL_CLIENT_KEY: cannot be used (they must belong together, "
+            f"and the key have no pass phrase): {plain(error)}"
         ) from error
     return context
 

@@ -6,7 +6,7 @@ what is only shown becomes empty. Field names are those of the documented replie
 """
 
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 from server.errors import NoClearAnswer, NotAnEnterprisePortal
 from server.portal.replies import Json
@@ -16,6 +16,7 @@ from server.text import plain
 # Read in Esri's own client (`arcgis` 2.4), which tells Kubernetes by this field and value.
 KUBERNETES = "ArcGISEnterpriseOnKubernetes"
 MANAGE_LICENSES = "portal:admin:manageLicenses"
+LAST_MOMENT = 253_402_300_799_999
 _NUMBERS = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?!\d)")
 _SYNTAX = re.compile(r"[\\\"():\[\]{}^~*?!&|+/<>=]")
 
@@ -34,7 +35,7 @@ def portal_facts(url: str, answer: Json) -> PortalFacts:
     found = version(answer.get("enterpriseVersion"))
     return PortalFacts(
         url=url,
-        name=plain(answer.get("portalName") or answer.get("name"), 80),
+        name=_shown(answer.get("portalName") or answer.get("name"), 80),
         version=found,
         is_enterprise=answer.get("isPortal") is True,
         may_release=_may_release(answer.get("user"), found),
@@ -75,12 +76,20 @@ def member(answer: Json) -> Member:
     login = answer.get("lastLogin")
     return Member(
         username=username,
-        full_name=plain(answer.get("fullName"), 80),
-        email=plain(answer.get("email"), 120),
-        role=plain(answer.get("role"), 60),
+        full_name=_shown(answer.get("fullName"), 80),
+        email=_shown(answer.get("email"), 120),
+        role=_shown(answer.get("role"), 60),
         disabled=answer.get("disabled") is True,
-        last_login=login if isinstance(login, int) and login > 0 else None,
+        last_login=login if _is_a_moment(login) else None,
     )
+
+
+def _shown(value: object, limit: int) -> str:
+    return plain(value, limit) if isinstance(value, str) else ""
+
+
+def _is_a_moment(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 < value <= LAST_MOMENT
 
 
 def license_state(entitlement: object) -> LicenseState:
@@ -98,7 +107,7 @@ def listing_ids(answer: Json, title: str) -> list[str]:
         if not isinstance(listing, dict):
             continue
         item_id = listing.get("itemId")
-        same = plain(listing.get("title")).casefold() == title.casefold()
+        same = _shown(listing.get("title"), 200).casefold() == title.casefold()
         if same and isinstance(item_id, str) and item_id.isalnum():
             ids[item_id] = None
     return list(ids)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote_plus
 
 from server.errors import (
     MissingPrivilege,
@@ -23,6 +24,7 @@ Json = Mapping[str, Any]
 MAX_BYTES = 8 * 1024 * 1024
 _TRY_AGAIN = {502, 503, 504}
 _UNANSWERED = {408, 425}
+_CODES = range(100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,8 @@ class Reply:
     location: str = ""
 
 
-def read(reply: Reply) -> Json:
-    """Return the object that the portal answered with.
+def read(reply: Reply, secrets: tuple[str, ...] = ()) -> Json:
+    """Return the object that the portal answered with; no error repeats one of `secrets`.
 
     Raises:
         PortalRefused: it, or something in front of it, answered no.
@@ -49,16 +51,22 @@ def read(reply: Reply) -> Json:
         )
     if len(reply.body) > MAX_BYTES:
         raise NoClearAnswer("The portal's answer is larger than 8 MiB and was not read.")
+    if reply.status >= 500 or reply.status in _UNANSWERED:
+        # Gateways answer in JSON of their own, which must not pass for the portal's refusal.
+        raise NoClearAnswer(
+            f"The portal answered with HTTP {reply.status}; it may be starting or down.",
+            again=reply.status in _TRY_AGAIN,
+        )
     answer = _parse(reply.body)
     if answer is not None:
-        _raise_reported(answer)
+        _raise_reported(answer, secrets)
     if reply.status >= 400:
-        _raise_http(reply)
+        _raise_http(reply.status)
     if answer is None:
         raise NoClearAnswer(
             "Something answered in the portal's place with a page instead of JSON "
-            f"({_glimpse(reply.body)}). Check PORTAL_URL, and whether a sign-in page or a proxy "
-            "stands in front of the portal."
+            f"({_glimpse(reply.body, secrets)}). Check PORTAL_URL, and whether a sign-in page or a "
+            "proxy stands in front of the portal."
         )
     return answer
 
@@ -84,17 +92,18 @@ def _parse(body: bytes) -> Json | None:
     return answer if isinstance(answer, dict) else None
 
 
-def _raise_reported(answer: Json) -> None:
+def _raise_reported(answer: Json, secrets: tuple[str, ...]) -> None:
     if "error" in answer:
         error = answer["error"]
         facts = error if isinstance(error, dict) else {"message": error}
-        _raise_code(facts.get("code"), _words(facts.get("message"), facts.get("details")))
+        said = [*_each(facts.get("message")), *_each(facts.get("details"))]
+        _raise_code(facts.get("code"), _words(said, secrets))
     if answer.get("status") in ("error", "failure"):
-        _raise_code(answer.get("code"), _words(answer.get("messages"), None))
+        _raise_code(answer.get("code"), _words(_each(answer.get("messages")), secrets))
 
 
 def _raise_code(code: object, words: str) -> None:
-    number = code if isinstance(code, int) else None
+    number = code if isinstance(code, int) and code in _CODES else None
     said = f"The portal refused: {words}" if words else "The portal refused without saying why."
     if number in (498, 499):
         raise TokenRejected(
@@ -109,31 +118,32 @@ def _raise_code(code: object, words: str) -> None:
     raise PortalRefused(said, code=number)
 
 
-def _raise_http(reply: Reply) -> None:
+def _raise_http(status: int) -> None:
     hints = {
         401: "A proxy or Windows sign-in stands in front of the portal.",
         403: "A proxy or firewall refused the request.",
         404: "Nothing is at this address: check the context in PORTAL_URL.",
         429: "Too many requests: wait a minute.",
     }
-    if reply.status >= 500 or reply.status in _UNANSWERED:
-        raise NoClearAnswer(
-            f"The portal answered with HTTP {reply.status}; it may be starting or down.",
-            again=reply.status in _TRY_AGAIN,
-        )
-    hint = hints.get(reply.status, "Check what stands in front of the portal.")
-    raise PortalRefused(f"HTTP {reply.status}. {hint}", code=reply.status)
+    hint = hints.get(status, "Check what stands in front of the portal.")
+    raise PortalRefused(f"HTTP {status}. {hint}", code=status)
 
 
-def _words(message: object, details: object) -> str:
-    parts = [*_each(message), *_each(details)]
+def _words(said: list[str], secrets: tuple[str, ...]) -> str:
+    parts = [plain(_without(text, secrets), 200) for text in said]
     return quoted("; ".join(parts), 300) if parts else ""
 
 
 def _each(value: object) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    return [plain(v, 200) for v in values if v]
+    values = value[:10] if isinstance(value, list) else [value]
+    return [v for v in values if isinstance(v, str) and v]
 
 
-def _glimpse(body: bytes) -> str:
-    return quoted(body[:400].decode("utf-8", "replace"), 60)
+def _glimpse(body: bytes, secrets: tuple[str, ...]) -> str:
+    return quoted(_without(body[:4000].decode("utf-8", "replace"), secrets), 60)
+
+
+def _without(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "…").replace(quote_plus(secret), "…")
+    return text

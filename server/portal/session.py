@@ -12,10 +12,13 @@ import anyio
 from pydantic import SecretStr
 
 from server.errors import MissingPrivilege, PortalRefused, SignInFailed, TokenRejected
+from server.portal.profiles import LAST_MOMENT
 from server.portal.replies import Json
 
 EXPIRATION_MINUTES = 60
 MARGIN_SECONDS = 60.0
+# Nothing there, too many requests, a token that nobody sent: these do not speak of the password.
+_NOT_THE_PASSWORD = {404, 405, 429, 498, 499}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,9 @@ class Session:
             "expiration": str(EXPIRATION_MINUTES),
         }
         try:
-            answer = await self._post(form)
+            # Were it cancelled, a rejection would go unnoticed and the password be tried again.
+            with anyio.CancelScope(shield=True):
+                answer = await self._post(form)
         except (TokenRejected, MissingPrivilege, PortalRefused) as error:
             raise self._refused(error) from error
         return self._read(answer)
@@ -96,7 +101,7 @@ class Session:
             f"{error} Check PORTAL_USERNAME and PORTAL_PASSWORD (a built-in account), then start "
             "again: a rejected password is not tried a second time."
         )
-        if error.code in (400, 401, 403):
+        if error.code not in _NOT_THE_PASSWORD:
             self._rejected = message
         return SignInFailed(message)
 
@@ -105,6 +110,8 @@ class Session:
         if not isinstance(value, str) or not value:
             raise SignInFailed("The portal's sign-in answered without a token.")
         now = self._clock()
-        ends = expires / 1000 if isinstance(expires, int | float) else now + 2 * MARGIN_SECONDS
+        ends = now + 2 * MARGIN_SECONDS
+        if isinstance(expires, int | float) and 0 < expires <= LAST_MOMENT:
+            ends = expires / 1000
         lifetime = max(0.0, ends - now)
         return _Token(value, now + max(lifetime - MARGIN_SECONDS, lifetime / 2))
