@@ -138,6 +138,19 @@ def make_desk(ledger: Ledger, portal: FakePortal, clock: Clock) -> MakeDesk:
 
 
 @pytest.fixture
+def links(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The links that a browser was asked to open."""
+    opened: list[str] = []
+
+    def open_link(link: str) -> bool:
+        opened.append(link)
+        return True
+
+    monkeypatch.setattr("server.consent.browser.opener", lambda: open_link)
+    return opened
+
+
+@pytest.fixture
 def desk(make_desk: MakeDesk) -> Desk:
     return make_desk()
 

@@ -38,13 +38,15 @@ logger = logging.getLogger(__name__)
 COOKIE = "approver"
 HISTORY_DAYS = 30
 MAX_FORM = 4_096
+MAX_KEYS = 100
 _FOLDER = Path(str(files("server") / "consent"))
 _HEADERS = {
     b"content-security-policy": (
         b"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
         b"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
-    b"referrer-policy": b"no-referrer",
+    # "no-referrer" would make the browser send "Origin: null" with the form.
+    b"referrer-policy": b"same-origin",
     b"x-content-type-options": b"nosniff",
     b"cache-control": b"no-store",
     b"cross-origin-opener-policy": b"same-origin",
@@ -55,7 +57,7 @@ Decide = Callable[[Request, Verdict], Awaitable[Request]]
 
 
 class Keys:
-    """Secrets of this process, kept as hashes, found in constant time."""
+    """Secrets of this process: the newest `MAX_KEYS`, kept as hashes, found in constant time."""
 
     def __init__(self) -> None:
         self._hashes: dict[bytes, str] = {}
@@ -64,6 +66,8 @@ class Keys:
         """Make a secret that stands for something."""
         secret = secrets.token_urlsafe(32)
         self._hashes[_hash(secret)] = meaning
+        if len(self._hashes) > MAX_KEYS:
+            del self._hashes[next(iter(self._hashes))]
         return secret
 
     def find(self, secret: str) -> bytes | None:

@@ -21,22 +21,6 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "WATCH_SECONDS", 0.01)
 
 
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The links that a browser was asked to open."""
-    links: list[str] = []
-
-    def opener() -> object:
-        return open_link
-
-    def open_link(link: str) -> bool:
-        links.append(link)
-        return True
-
-    monkeypatch.setattr(browser, "opener", opener)
-    return links
-
-
 async def settled(office: Office, release_id: str) -> str:
     def final() -> bool:
         return office.ledger.get(release_id).state not in ("open", "approved", "sending")
@@ -61,7 +45,7 @@ async def fails(_: str) -> ErrorData:
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_client_that_shows_nothing_gets_the_page(
-    tmp_path: Path, era: Era, opened: list[str]
+    tmp_path: Path, era: Era, links: list[str]
 ) -> None:
     async with open_office(tmp_path, era=era, OPEN_BROWSER="true") as office:
         told = await office.release()
@@ -72,7 +56,7 @@ async def test_a_client_that_shows_nothing_gets_the_page(
     assert again["release_id"] == told["release_id"]
     assert told["approval_url"].endswith(f"/requests/{told['release_id']}")
     assert told["approval_url"] in told["message"]
-    (link,) = opened
+    (link,) = links
     assert "/enter/" in link
     assert link.rsplit("/", 1)[1] not in told["message"] + told["approval_url"]
     assert state == "released"
@@ -80,12 +64,12 @@ async def test_a_client_that_shows_nothing_gets_the_page(
 
 
 async def test_a_form_that_nobody_answers_gets_the_page_in_the_modern_era_too(
-    tmp_path: Path, opened: list[str]
+    tmp_path: Path, links: list[str]
 ) -> None:
     async with open_office(tmp_path, never, CONSENT_TIMEOUT="0.05", OPEN_BROWSER="true") as office:
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(office.release)
-            await until(lambda: opened)
+            await until(lambda: links)
             waiting.cancel_scope.cancel()
         (request,) = office.ledger.recent(1)
         approve(office, request.release_id)
@@ -96,7 +80,7 @@ async def test_a_form_that_nobody_answers_gets_the_page_in_the_modern_era_too(
 
 @pytest.mark.parametrize("answer", [never, fails])
 async def test_a_form_without_an_answer_gets_the_page_before_2026(
-    tmp_path: Path, answer: object, opened: list[str]
+    tmp_path: Path, answer: object, links: list[str]
 ) -> None:
     async with open_office(
         tmp_path,
@@ -109,7 +93,7 @@ async def test_a_form_without_an_answer_gets_the_page_before_2026(
         approve(office, told["release_id"])
         assert await settled(office, told["release_id"]) == "released"
     assert told["status"] == "awaiting_approval"
-    assert len(opened) == 1
+    assert len(links) == 1
 
 
 @pytest.mark.promise("one-post")
@@ -157,24 +141,24 @@ async def test_a_new_server_sends_what_was_approved_after_the_old_one_ended(
 
 
 async def test_without_the_page_the_request_stays_open_for_a_terminal(
-    tmp_path: Path, opened: list[str]
+    tmp_path: Path, links: list[str]
 ) -> None:
     async with open_office(
         tmp_path, fails, era="legacy", CONSENT_ROUTES="form", OPEN_BROWSER="true"
     ) as office:
         told = await office.release()
     assert (told["status"], told["approval_url"]) == ("awaiting_approval", None)
-    assert opened == []
+    assert links == []
 
 
 async def test_a_process_that_never_needs_the_page_opens_no_port(
-    tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, links: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("server.loopback.listener", None)
     async with open_office(tmp_path, typing(), OPEN_BROWSER="true", portal=None) as office:
         told = await office.release()
     assert told["status"] == "released"
-    assert opened == []
+    assert links == []
 
 
 async def test_a_fault_while_watching_does_not_end_the_server(
