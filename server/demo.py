@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from server.serving import sandbox_environment
 
 MEMBER, PRODUCT = "jsmith", "arcgisprodesktop"
 WIDTH = 92
+LABEL = "  Username (Enter alone declines)"
 
 
 def main(*, yes: bool) -> int:
@@ -88,17 +89,21 @@ async def _client(url: str, ledger_url: str, yes: bool) -> AsyncIterator[Client]
         yield client
 
 
+def wrapped(question: str) -> Iterator[str]:
+    """Break a question's lines to the width of the terminal."""
+    for line in question.splitlines():
+        yield from textwrap.wrap(line, WIDTH - 4, subsequent_indent="  ") or [""]
+
+
 def _ask(question: str, yes: bool) -> ElicitResult:
     click.echo()
-    for line in question.splitlines():
-        for part in textwrap.wrap(line, WIDTH - 4, subsequent_indent="  ") or [""]:
-            click.echo(click.style("  | ", fg="yellow") + part)
-    label = "  Username (Enter alone declines)"
+    for part in wrapped(question):
+        click.echo(click.style("  | ", fg="yellow") + part)
     if yes:
-        click.echo(f"{label}: {MEMBER}")
+        click.echo(f"{LABEL}: {MEMBER}")
         return ElicitResult(action="accept", content={"username": MEMBER})
     try:
-        typed = click.prompt(label, default="", show_default=False)
+        typed = click.prompt(LABEL, default="", show_default=False)
     except click.Abort:
         return ElicitResult(action="cancel")
     if not typed:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import anyio
 from mcp import Client, StdioServerParameters
-from mcp.client import ClientRequestContext
+from mcp.client import ClientRequestContext, advertise
+from mcp.server.apps import APP_MIME_TYPE, EXTENSION_ID
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, ErrorData
 
 from server import app, settings
@@ -25,6 +26,7 @@ Answer = Callable[[str], Awaitable[ElicitResult | ErrorData]]
 PRO = "arcgisprodesktop"
 RELEASE = {"username": "jsmith", "app_id": PRO, "reason": "laptop stolen", "ticket": "INC-1"}
 NOTHING = "Nothing was released."
+CARDS = advertise(EXTENSION_ID, {"mimeTypes": [APP_MIME_TYPE]})
 
 
 @dataclass
@@ -107,9 +109,13 @@ async def open_office(
     era: Era = "auto",
     stdio: bool = False,
     portal: SandboxPortal | None = None,
+    apps: bool = False,
     **more: str,
 ) -> AsyncGenerator[Office]:
-    """Start the sandbox, the server (in this process, or as a child over pipes) and a client."""
+    """Start the sandbox, the server (in this process, or as a child over pipes) and a client.
+
+    `apps` is whether the client negotiates MCP Apps.
+    """
     portal = portal or SandboxPortal()
     questions: list[str] = []
 
@@ -128,7 +134,9 @@ async def open_office(
         )
         server = child if stdio else app.build(chosen, load(chosen.policy_file))
         callback = asked if answer is not None else None
-        async with Client(server, mode=era, elicitation_callback=callback) as client:
+        async with Client(
+            server, mode=era, elicitation_callback=callback, extensions=[CARDS] if apps else None
+        ) as client:
             ledger = Ledger(env["LEDGER_URL"])
             try:
                 yield Office(portal, client, ledger, questions, env)

@@ -3,14 +3,20 @@
 import sys
 import tempfile
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
+from unittest.mock import patch
 
 import anyio
-from playwright.async_api import Browser, Page
+import anyio.to_thread
+from playwright.async_api import Browser, Page, ViewportSize
 
+from server import demo
 from server.consent import browser as browsers
+from server.releases.models import Caller
+from tests.card import host
 from tests.chromium import chromium
-from tests.office import open_office
+from tests.office import open_office, typing
 
 REASON = "The laptop was stolen on the train"
 
@@ -44,6 +50,35 @@ async def page_pictures(browser: Browser, folder: Path, into: Path) -> None:
         browsers.opener = kept
 
 
+async def card_picture(browser: Browser, folder: Path, into: Path) -> None:
+    """Picture the card in a host."""
+    script = await anyio.to_thread.run_sync(host.bundle, folder)
+    if script is None:
+        sys.exit("npm could not install the host's side of MCP Apps")
+    size: ViewportSize = {"width": 640, "height": 700}
+    async with host.chat(folder, browser, script, viewport=size) as seen:
+        await seen.card.get_by_role("button", name="Approve").wait_for()
+        await picture(seen.page, into / "card.png")
+
+
+async def form_picture(browser: Browser, folder: Path, into: Path) -> None:
+    """Picture the form as `demo`, a client at a terminal, shows it."""
+    async with open_office(folder, typing()) as office:
+        await office.release(reason=REASON, ticket="INC-2041")
+    (question,) = office.questions
+    lines = [f"  | {line}" for line in demo.wrapped(question)]
+    lines.append(f"{demo.LABEL}: jsmith")
+    page = await browser.new_page(viewport={"width": 860, "height": 400})
+    await page.set_content(
+        "<body style='margin:0;background:#11151b'><pre style='margin:0;padding:18px 20px;"
+        "color:#e8ecf2;font:15px/1.5 ui-monospace,Consolas,monospace'>"
+        + escape("\n".join(lines))
+        + "</pre></body>"
+    )
+    await picture(page, into / "form.png")
+    await page.close()
+
+
 async def picture(page: Page, file: Path) -> None:
     """Save what the page shows."""
     await page.screenshot(path=str(file), full_page=True)
@@ -52,11 +87,17 @@ async def picture(page: Page, file: Path) -> None:
 async def main(into: Path) -> None:
     """Make every picture."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        for part in ("page", "form", "card"):
+            await anyio.Path(name, part).mkdir()
         async with chromium() as browser:
-            await page_pictures(browser, Path(name), into)
+            await page_pictures(browser, Path(name) / "page", into)
+            await form_picture(browser, Path(name) / "form", into)
+        async with chromium() as browser:
+            await card_picture(browser, Path(name) / "card", into)
 
 
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     target.mkdir(parents=True, exist_ok=True)
-    anyio.run(main, target)
+    with patch("server.app.caller", lambda: Caller("helpdesk@gis-desk")):
+        anyio.run(main, target)

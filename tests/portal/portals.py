@@ -218,7 +218,7 @@ class RawPortal:
         finally:
             server.close()
             self._stopping.set()
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await asyncio.gather(*self._open)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -226,24 +226,29 @@ class RawPortal:
         self._open.add(task)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            answer = await self._take(reader)
-            if answer is Hang:
-                await self._stopping.wait()
-            elif isinstance(answer, bytes):
-                writer.write(answer)
-                await writer.drain()
-        writer.close()
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                await self._answer(await self._take(reader), writer)
+        finally:
+            writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
 
+    async def _answer(self, answer: RawAnswer, writer: asyncio.StreamWriter) -> None:
+        if answer is Hang:
+            await self._stopping.wait()
+        elif isinstance(answer, bytes):
+            writer.write(answer)
+            await writer.drain()
+
     async def _take(self, reader: asyncio.StreamReader) -> RawAnswer:
         head = await reader.readuntil(b"\r\n\r\n")
-        length = next(
+        lengths = (
             int(line.partition(b":")[2])
             for line in head.split(b"\r\n")
             if line.lower().startswith(b"content-length:")
         )
+        length = next(lengths, 0)
         request = RawRequest(head, await reader.readexactly(length))
         self.received.append(request)
-        return self.answers[request.path]
+        return self.answers.get(request.path, http(b"not there", 404))
