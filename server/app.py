@@ -19,13 +19,14 @@ from mcp.server.request_state import RequestStateSecurity
 
 from server import __version__, prompts
 from server.boundary import LicenseServer
+from server.catalogue import tools
 from server.consent import card
 from server.consent.card import CardKeys
 from server.consent.routes import Routes
 from server.releases.models import Request
 from server.releases.policy import Policy
 from server.settings import APP_NAME, Settings, caller
-from server.tools import Desk, tools
+from server.tools import Desk
 
 if TYPE_CHECKING:
     from server.consent.page import ApprovalPage

@@ -161,6 +161,8 @@ class Settings(LedgerSettings):
     def _is_a_portal_address(cls, value: str) -> str:
         parts = urlsplit(value.strip())
         host = parts.hostname or ""
+        if parts.port == 0:
+            raise ValueError("port 0 is none")
         if parts.scheme not in ("https", "http") or not host:
             raise ValueError("give the portal's address, as in https://gis.example.com/portal")
         if parts.scheme == "http" and not is_loopback(host):

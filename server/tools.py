@@ -1,4 +1,4 @@
-"""What the model sees: names, schemas, annotations. No decisions.
+"""The tools. No decisions.
 
 Each tool turns its arguments into one call of the use case or of the portal, and the answer into
 one result. What goes wrong is raised, and turned into words in one place, `server.boundary`.
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from mcp.server.elicitation import ElicitationResult
 from mcp.server.mcpserver import Context, Elicit, Resolve
-from mcp.server.mcpserver.tools import Tool
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, TextContent
 from pydantic import AfterValidator, BaseModel, Field
 
 from server import results
@@ -231,35 +230,6 @@ _STATES: dict[Status, tuple[State, ...]] = {
 }
 
 
-def tools() -> list[Tool]:
-    """Return the tools, their schemas cut down to what a model uses."""
-    reads = ToolAnnotations(read_only_hint=True)
-    changes = ToolAnnotations(destructive_hint=True, idempotent_hint=True)
-    made = [
-        Tool.from_function(find_members, title="Find members", annotations=reads),
-        Tool.from_function(check_license, title="Check a license", annotations=reads),
-        Tool.from_function(list_offline_licenses, title="List offline licenses", annotations=reads),
-        Tool.from_function(
-            release_license,
-            title="Release a license",
-            annotations=changes,
-            meta={"ui": {"resourceUri": card.URI}},
-        ),
-        Tool.from_function(list_releases, title="List releases", annotations=reads),
-        Tool.from_function(
-            decide_release,
-            title="Answer in the card",
-            annotations=changes,
-            meta={"ui": {"resourceUri": card.URI, "visibility": ["app"]}},
-        ),
-    ]
-    for tool in made:
-        tool.description = " ".join(tool.description.split())
-        tool.parameters = {**_brief(tool.parameters), "additionalProperties": False}
-        tool.fn_metadata.output_schema = _brief(tool.fn_metadata.output_schema)
-    return made
-
-
 def release_result(answer: results.Release) -> CallToolResult:
     """Make a tool result of a release: an error only where something failed or was refused."""
     is_error = REASONS[answer.reason].is_error
@@ -277,20 +247,6 @@ def _result(answer: BaseModel, text: str, *, is_error: bool = False) -> CallTool
         structured_content=answer.model_dump(mode="json"),
         is_error=is_error,
     )
-
-
-def _brief(schema: Any) -> Any:
-    """Drop the titles, and the models' descriptions, that only repeat names."""
-    if isinstance(schema, list):
-        return [_brief(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if schema.get("anyOf") == [{"type": "string"}, {"type": "null"}]:
-        schema = {"type": ["string", "null"]}
-    kept = {key: part for key, part in schema.items() if key != "title" or isinstance(part, dict)}
-    if "properties" in kept:
-        kept.pop("description", None)
-    return {key: _brief(part) for key, part in kept.items()}
 
 
 def _desk(ctx: Context[Desk, Any]) -> Desk:

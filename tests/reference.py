@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from server.catalogue import tools
 from server.releases.policy import Limits, Policy
 from server.releases.wording import REASONS
 from server.settings import Settings
-from server.tools import tools
 
 README = Path(__file__).parent.parent / "README.md"
 

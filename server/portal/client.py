@@ -1,24 +1,20 @@
 """The portal client: a few questions and one request to release.
 
 Every request is a POST with its token in the body, so no token is ever in a URL; of names, only
-those that a read asks about. The release has everything in its body.
-Reads are repeated by `stamina`, with jitter and a bound; the release is sent once and never again.
-TLS is always verified, by the system's trust store and `PORTAL_CA_BUNDLE`.
+those that a read asks about. The release has everything in its body. Reads are repeated by
+`stamina`, with jitter and a bound; the release is sent once and never again.
 """
 
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import anyio
 import httpx
 import stamina
-import truststore
 
-from server import __version__
 from server.errors import (
     NoClearAnswer,
     NoSuchMember,
@@ -28,18 +24,17 @@ from server.errors import (
     TokenRejected,
 )
 from server.portal import profiles
-from server.portal.replies import MAX_BYTES, Json, Reply, read, require_success
+from server.portal.connection import Connection
+from server.portal.replies import Json, require_success
 from server.portal.session import Account, Session
 from server.releases.models import PRODUCTS, AppId, LicenseState, Member, PortalFacts
 from server.settings import Settings
-from server.text import plain, quoted
+from server.text import quoted
 
 PAGE = 100
 MAX_PAGES = 5_000
 ATTEMPTS = 3
 RETRY_SECONDS = 20.0
-CONNECT_SHARE = 0.5
-_SECRETS = ("token", "password")
 
 
 class PortalClient:
@@ -53,22 +48,11 @@ class PortalClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = settings.portal_url
-        self._timeout = settings.portal_timeout
-        # A header is ASCII, so a host in another alphabet is named there as the network names it.
-        referer = self.url if self.url.isascii() else str(httpx.URL(self.url))
-        self._http = httpx.AsyncClient(
-            verify=True if transport is not None else _tls(settings),
-            transport=transport,
-            trust_env=not settings.is_local,
-            follow_redirects=False,
-            # Connecting ends before the whole does, else nobody knows that nothing was sent.
-            timeout=httpx.Timeout(self._timeout, connect=self._timeout * CONNECT_SHARE),
-            headers={"Referer": referer, "User-Agent": f"arcgis-license-mcp/{__version__}"},
-        )
+        self._connection = Connection(settings, transport=transport)
         self._session = Session(
             _credentials(settings),
-            referer=referer,
-            post=partial(self._exchange, "/sharing/rest/generateToken"),
+            referer=self._connection.referer,
+            post=partial(self._connection.exchange, "/sharing/rest/generateToken"),
             clock=clock,
         )
         self._once = anyio.Lock()
@@ -79,7 +63,7 @@ class PortalClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        await self._connection.close()
 
     async def health(self) -> None:
         """Ask `portaladmin/healthCheck`, without a token.
@@ -87,7 +71,7 @@ class PortalClient:
         Raises:
             PortalError: nothing reached the portal, or its administration does not answer.
         """
-        require_success(await self._exchange("/portaladmin/healthCheck", {}))
+        require_success(await self._connection.exchange("/portaladmin/healthCheck", {}))
 
     async def sign_in(self) -> None:
         """Sign in, if that has not happened yet."""
@@ -187,7 +171,7 @@ class PortalClient:
         path = "/portaladmin/system/licenses" if facts.old_path else "/portaladmin/license"
         form = {"username": username, "appId": app_id, "token": token}
         try:
-            require_success(await self._exchange(f"{path}/releaseLicense", form))
+            require_success(await self._connection.exchange(f"{path}/releaseLicense", form))
         except TokenRejected:
             self._session.forget(token)
             raise
@@ -213,55 +197,16 @@ class PortalClient:
     async def _signed_in(self, path: str, form: dict[str, str]) -> Json:
         token = await self._session.token()
         try:
-            return await self._exchange(path, {**form, "token": token})
+            return await self._connection.exchange(path, {**form, "token": token})
         except TokenRejected:
             self._session.forget(token)
-        return await self._exchange(path, {**form, "token": await self._session.token()})
-
-    async def _exchange(self, path: str, form: dict[str, str]) -> Json:
-        secrets = tuple(form[name] for name in _SECRETS if form.get(name))
-        try:
-            with anyio.fail_after(self._timeout):
-                reply = await self._post(f"{self.url}{path}", {**form, "f": "json"})
-            return read(reply, secrets)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise PortalUnreachable(_why_unreachable(error)) from error
-        except (httpx.ProxyError, httpx.UnsupportedProtocol) as error:
-            raise PortalUnreachable(
-                f"The proxy does not let it through: {plain(error)}."
-            ) from error
-        except (TimeoutError, httpx.TimeoutException) as error:
-            raise NoClearAnswer(
-                f"The portal gave no answer in {self._timeout:g} s (PORTAL_TIMEOUT)."
-            ) from error
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            raise NoClearAnswer(
-                f"The connection broke off before the answer was complete ({plain(error)}).",
-                again=True,
-            ) from error
-
-    async def _post(self, url: str, form: dict[str, str]) -> Reply:
-        async with self._http.stream("POST", url, data=form) as response:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_BYTES:
-                    break
-            leads_to = _host(response.headers.get("location", ""))
-            return Reply(response.status_code, bytes(body), leads_to)
+        return await self._connection.exchange(path, {**form, "token": await self._session.token()})
 
 
 def _segment(username: str) -> str:
     quoted_name = quote(username, safe="")
     # A dot or two alone would be taken for a step in the path.
     return quoted_name if quoted_name.strip(".") else quoted_name.replace(".", "%2E")
-
-
-def _host(location: str) -> str:
-    try:
-        return urlsplit(location).netloc or "this host"
-    except ValueError:
-        return "an address that makes no sense"
 
 
 def _may_help_again(error: Exception) -> bool:
@@ -276,36 +221,3 @@ def _credentials(settings: Settings) -> Any:
     if settings.portal_username is None or settings.portal_password is None:
         raise SettingsError("set PORTAL_USERNAME and PORTAL_PASSWORD, or PORTAL_TOKEN")
     return Account(settings.portal_username, settings.portal_password)
-
-
-def _tls(settings: Settings) -> ssl.SSLContext:
-    context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        if settings.portal_ca_bundle is not None:
-            context.load_verify_locations(cafile=settings.portal_ca_bundle)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"PORTAL_CA_BUNDLE: not a PEM file: {plain(error)}") from error
-    if settings.portal_client_key is not None and settings.portal_client_cert is None:
-        raise SettingsError("PORTAL_CLIENT_KEY: needs PORTAL_CLIENT_CERT as well")
-    try:
-        if settings.portal_client_cert is not None:
-            # Without a password OpenSSL would ask for one, on the stdin that MCP speaks over.
-            context.load_cert_chain(
-                settings.portal_client_cert, settings.portal_client_key, password=""
-            )
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(
-            "PORTAL_CLIENT_CERT or PORTAL_CLIENT_KEY: cannot be used (they must belong together, "
-            f"and the key have no pass phrase): {plain(error)}"
-        ) from error
-    return context
-
-
-def _why_unreachable(error: httpx.TransportError) -> str:
-    text = plain(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return (
-            f"The portal's certificate is not trusted ({text}). Give the authority that signed it "
-            "as PORTAL_CA_BUNDLE; verification cannot be switched off."
-        )
-    return f"The portal cannot be reached ({text}). Check PORTAL_URL, the network and the proxy."

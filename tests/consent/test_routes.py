@@ -1,6 +1,7 @@
 """Which route when, and that whoever answers first is the only one who counts."""
 
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import anyio.to_thread
@@ -11,7 +12,7 @@ from mcp_types import ElicitResult, ErrorData
 from server import app, settings
 from server.consent import browser, routes
 from server.releases.policy import Policy
-from tests.office import ERAS, RELEASE, Era, Office, open_office, structured, typing, until
+from tests.office import ERAS, RELEASE, Era, Office, action, open_office, structured, typing, until
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +61,20 @@ async def test_a_client_that_shows_nothing_gets_the_page(
     assert "/enter/" in link
     assert link.rsplit("/", 1)[1] not in told["message"] + told["approval_url"]
     assert state == "released"
+    assert len(office.portal.releases) == 1
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("name", ["decline", "cancel"])
+async def test_a_client_that_answers_by_itself_gets_the_page_and_a_release_after_a_yes(
+    tmp_path: Path, era: Era, name: Literal["decline", "cancel"], links: list[str]
+) -> None:
+    async with open_office(tmp_path, action(name), era=era, OPEN_BROWSER="true") as office:
+        first, second = await office.release(), await office.release()
+        assert len(links) == 1
+        approve(office, second["release_id"])
+        assert await settled(office, second["release_id"]) == "released"
+    assert first["status"] == "not_released"
     assert len(office.portal.releases) == 1
 
 

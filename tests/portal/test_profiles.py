@@ -64,6 +64,30 @@ def test_only_a_true_is_portal_makes_it_an_enterprise(told: Any) -> None:
     assert profiles.portal_facts("https://gis", {"isPortal": told}).is_enterprise is (told is True)
 
 
+@pytest.mark.parametrize(
+    ("version", "current", "old"),
+    [
+        ("10.6.1", "7.1", True),
+        ("10.7.0", "6.4", False),
+        ("11.5.0", "2025.1", False),
+        (None, "6.4", True),
+        (None, "7.0.9", True),
+        (None, "7.1", False),
+        (None, "10.1", False),
+        (None, "2025.1", False),
+        (None, None, False),
+        (None, 6.4, False),
+    ],
+)
+def test_the_path_of_before_10_7_is_told_by_either_version(
+    version: Any, current: Any, old: bool
+) -> None:
+    answer = {"isPortal": True, "enterpriseVersion": version, "currentVersion": current}
+    facts = profiles.portal_facts("https://gis", answer)
+    assert facts.old_path is old
+    assert (facts.version is None) is (version is None)
+
+
 def test_kubernetes_is_told_apart() -> None:
     with pytest.raises(NotAnEnterprisePortal):
         profiles.portal_facts("https://gis", {"portalDeploymentType": profiles.KUBERNETES})

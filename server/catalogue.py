@@ -1,0 +1,63 @@
+"""What the model sees: the tools' names, titles, annotations and schemas, as short as they can be.
+
+Every word of a description is read by a model in every conversation, so the schemas are cut down to
+what it uses, and unknown arguments are ruled out in them.
+"""
+
+from typing import Any
+
+from mcp.server.mcpserver.tools import Tool
+from mcp_types import ToolAnnotations
+
+from server.consent import card
+from server.tools import (
+    check_license,
+    decide_release,
+    find_members,
+    list_offline_licenses,
+    list_releases,
+    release_license,
+)
+
+
+def tools() -> list[Tool]:
+    """Return the tools, their schemas cut down to what a model uses."""
+    reads = ToolAnnotations(read_only_hint=True)
+    changes = ToolAnnotations(destructive_hint=True, idempotent_hint=True)
+    made = [
+        Tool.from_function(find_members, title="Find members", annotations=reads),
+        Tool.from_function(check_license, title="Check a license", annotations=reads),
+        Tool.from_function(list_offline_licenses, title="List offline licenses", annotations=reads),
+        Tool.from_function(
+            release_license,
+            title="Release a license",
+            annotations=changes,
+            meta={"ui": {"resourceUri": card.URI}},
+        ),
+        Tool.from_function(list_releases, title="List releases", annotations=reads),
+        Tool.from_function(
+            decide_release,
+            title="Answer in the card",
+            annotations=changes,
+            meta={"ui": {"resourceUri": card.URI, "visibility": ["app"]}},
+        ),
+    ]
+    for tool in made:
+        tool.description = " ".join(tool.description.split())
+        tool.parameters = {**_brief(tool.parameters), "additionalProperties": False}
+        tool.fn_metadata.output_schema = _brief(tool.fn_metadata.output_schema)
+    return made
+
+
+def _brief(schema: Any) -> Any:
+    """Drop the titles, and the models' descriptions, that only repeat names."""
+    if isinstance(schema, list):
+        return [_brief(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("anyOf") == [{"type": "string"}, {"type": "null"}]:
+        schema = {"type": ["string", "null"]}
+    kept = {key: part for key, part in schema.items() if key != "title" or isinstance(part, dict)}
+    if "properties" in kept:
+        kept.pop("description", None)
+    return {key: _brief(part) for key, part in kept.items()}
