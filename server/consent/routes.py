@@ -119,15 +119,17 @@ class Routes:
             self._tasks.start_soon(self._watch)
 
     async def _watch(self) -> None:
-        waiting = True
+        waiting, pause = True, WATCH_SECONDS
         while waiting or self._look_again:
             self._look_again = False
             try:
                 waiting = await (await self._releases()).carry_out_approved()
+                pause = WATCH_SECONDS
             except Exception:
-                # The server must go on, and the next look may succeed.
+                # The server must go on, and a later look may succeed.
                 logger.exception("what was approved could not be looked for")
-            await anyio.sleep(WATCH_SECONDS)
+                pause = min(2 * pause, 30 * WATCH_SECONDS)
+            await anyio.sleep(pause)
         self._watching = False
 
     async def _open_others(

@@ -5,6 +5,7 @@ allowed is asked of the policy twice. It knows neither MCP nor HTTP: portal, led
 given to it.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,8 @@ from server.releases.outcomes import Outcomes, Portal, Timing, in_thread
 from server.releases.policy import Policy, refusal
 from server.releases.records import DAY, HOUR
 from server.text import plain, quoted
+
+logger = logging.getLogger(__name__)
 
 
 class Releases:
@@ -139,23 +142,37 @@ class Releases:
         )
 
     async def carry_out_approved(self) -> bool:
-        """Carry out what was approved elsewhere; tell whether anything is still waiting."""
+        """Carry out what was approved elsewhere; tell whether anything is still waiting.
+
+        Where the portal cannot be read from here, the request is left to another instance or to a
+        later look, until it expires.
+        """
         waiting = await in_thread(partial(self._ledger.waiting, self._portal_url, self._clock()))
         for request in waiting:
             if request.state == "approved":
-                await self.carry_out(request.release_id)
+                try:
+                    await self._carry_out(request)
+                except PortalError as error:
+                    logger.warning("%s cannot be sent from here: %s", request.release_id, error)
         return bool(waiting)
 
     async def carry_out(self, release_id: str) -> Request:
         """Send an approved request, once, after everything about it was looked at again."""
         request = await in_thread(partial(self._ledger.get, release_id))
+        try:
+            return await self._carry_out(request)
+        except PortalError as error:
+            return await self.refuse(release_id, Refusal(error.reason, str(error)))
+
+    async def _carry_out(self, request: Request) -> Request:
         if request.state != "approved":
             return request
-        refused = await self._recheck(request)
+        evidence = await self.look(request.username, request.app_id)
+        refused = refusal(self._policy, request.ask, Usage(), evidence)
         if refused is not None:
-            return await self.refuse(release_id, refused)
+            return await self.refuse(request.release_id, refused)
         self._readings.pop((request.username, request.app_id), None)
-        return await self._outcomes.send(release_id, may=partial(self._may, request))
+        return await self._outcomes.send(request.release_id, may=partial(self._may, request))
 
     async def find(
         self,
@@ -181,13 +198,6 @@ class Releases:
     async def settle(self) -> None:
         """Settle unknown outcomes on this portal by reading, never by sending."""
         await self._outcomes.settle(self._portal_url)
-
-    async def _recheck(self, request: Request) -> Refusal | None:
-        try:
-            evidence = await self.look(request.username, request.app_id)
-        except PortalError as error:
-            return Refusal(error.reason, str(error))
-        return refusal(self._policy, request.ask, Usage(), evidence)
 
     def _may(self, request: Request, usage: Usage) -> Refusal | None:
         return refusal(self._policy, request.ask, usage, None)

@@ -211,6 +211,23 @@ async def test_a_portal_that_cannot_be_read_after_the_yes_stops_the_release(desk
     assert desk.portal.released == []
 
 
+@pytest.mark.promise("bound-consent")
+async def test_a_watcher_that_cannot_read_the_portal_leaves_the_request_to_others(
+    make_desk: MakeDesk,
+) -> None:
+    desk = make_desk()
+    request = await desk.releases.request(ASK)
+    await desk.releases.decide(request.release_id, "approved", route="page", approver="ben@desk")
+    desk.portal.fail["license"] = PortalUnreachable("not from here")
+    assert await desk.releases.carry_out_approved()
+    assert desk.ledger.get(request.release_id).state == "approved"
+    del desk.portal.fail["license"]
+    await desk.releases.carry_out_approved()
+    assert desk.ledger.get(request.release_id).state == "released"
+    assert not await desk.releases.carry_out_approved()
+    assert len(desk.portal.released) == 1
+
+
 @pytest.mark.promise("re-checked")
 async def test_the_limits_are_counted_again_at_the_intent(make_desk: MakeDesk) -> None:
     desk = make_desk(Policy(limits=Limits(requester_per_hour=1)))
