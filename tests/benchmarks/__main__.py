@@ -18,9 +18,9 @@ def main() -> None:
 
 def table(folder: Path) -> list[str]:
     """Return the table's lines."""
-    starts = measures.starts(folder, 15, 15)
+    starts = measures.starts(folder, 15, 15, "auto")
     tools = starts.ours[0].tools
-    cold, warm = anyio.run(measures.requests_for_a_release, folder)
+    cold, warm = anyio.run(measures.requests_for_a_release, folder, "auto")
     listing = anyio.run(measures.requests_for_a_listing, folder, 11_000, 137)
     rows = [
         ("start to `tools/list`, times a bare `mcp` server's", f"{starts.time_ratio:.2f}", "1.10"),

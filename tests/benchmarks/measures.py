@@ -25,7 +25,7 @@ from server.releases.policy import Policy
 from server.sandbox.members import MEMBERS, crowd
 from server.sandbox.portal import SandboxPortal
 from server.sandbox.runner import running
-from tests.office import PRO, RELEASE, environment, structured
+from tests.office import PRO, RELEASE, Era, environment, structured
 
 ROOT = Path(__file__).parent.parent.parent
 BYTES_A_TOKEN = 4.2
@@ -33,7 +33,16 @@ START_RATIO, MEMORY_RATIO = 1.10, 1.20
 TOKENS, TOKENS_WITH_OUTPUT = 900, 1_600
 WARM, COLD, LISTING = 4, 9, 130
 
-_LEGACY = [
+_MODERN_META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+_MODERN: list[dict[str, Any]] = [
+    {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": _MODERN_META}},
+    {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {"_meta": _MODERN_META}},
+]
+_LEGACY: list[dict[str, Any]] = [
     {
         "jsonrpc": "2.0",
         "id": 1,
@@ -47,6 +56,7 @@ _LEGACY = [
     {"jsonrpc": "2.0", "method": "notifications/initialized"},
     {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
 ]
+_MESSAGES: dict[Era, list[dict[str, Any]]] = {"auto": _MODERN, "legacy": _LEGACY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ class Start:
     tools: list[dict[str, Any]]
 
 
-def start(command: Sequence[str], folder: Path) -> Start:
+def start(command: Sequence[str], folder: Path, era: Era) -> Start:
     """Start a server over pipes, list its tools, and end it."""
     env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     env |= environment("https://gis.example.com/portal", folder)
@@ -73,7 +83,7 @@ def start(command: Sequence[str], folder: Path) -> Start:
     )
     assert child.stdin is not None
     assert child.stdout is not None
-    child.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in _LEGACY))
+    child.stdin.write(b"".join(json.dumps(message).encode() + b"\n" for message in _MESSAGES[era]))
     child.stdin.flush()
     reply = next(r for r in map(json.loads, child.stdout) if r.get("id") == 2)
     seconds = time.perf_counter() - begun
@@ -108,7 +118,7 @@ class Starts:
         return median(s.resident for s in self.ours) / median(s.resident for s in self.bare)
 
 
-def starts(folder: Path, fewest: int, most: int) -> Starts:
+def starts(folder: Path, fewest: int, most: int, era: Era) -> Starts:
     """Start both servers in turns; the first pair compiles the bytecode and is not counted.
 
     Beyond the fewest pairs it goes on, to at most the most, while the ratio is above its bound: a
@@ -116,13 +126,13 @@ def starts(folder: Path, fewest: int, most: int) -> Starts:
     """
     ours = [sys.executable, "-m", "server"]
     bare = [sys.executable, "-m", "tests.benchmarks.bare"]
-    start(ours, folder), start(bare, folder)
+    start(ours, folder, era), start(bare, folder, era)
     measured = Starts([], [])
     while len(measured.ours) < fewest or (
         len(measured.ours) < most and measured.time_ratio > START_RATIO
     ):
-        measured.ours.append(start(ours, folder))
-        measured.bare.append(start(bare, folder))
+        measured.ours.append(start(ours, folder, era))
+        measured.bare.append(start(bare, folder, era))
     return measured
 
 
@@ -136,7 +146,7 @@ def tokens(tools: list[dict[str, Any]], *, with_output: bool) -> float:
     return len(compact) / BYTES_A_TOKEN
 
 
-async def requests_for_a_release(folder: Path) -> tuple[int, int]:
+async def requests_for_a_release(folder: Path, era: Era) -> tuple[int, int]:
     """Count the portal's requests for a release on a cold server and on a warm one.
 
     Cold: nothing was asked before. Warm: signed in, and `check_license` has just read the license,
@@ -149,7 +159,7 @@ async def requests_for_a_release(folder: Path) -> tuple[int, int]:
     portal = SandboxPortal()
     async with running(portal) as url:
         server = app.build(settings.load(environment(url, folder)), Policy())
-        async with Client(server, elicitation_callback=yes) as client:
+        async with Client(server, mode=era, elicitation_callback=yes) as client:
             await _released(client)
             cold = len(portal.requests)
             portal.check_out(RELEASE["username"], PRO)

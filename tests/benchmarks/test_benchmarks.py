@@ -7,13 +7,14 @@ import pytest
 
 from tests.benchmarks import measures
 from tests.benchmarks.measures import Starts
+from tests.office import ERAS, Era
 
 FEWEST, MOST = 6, 20
 
 
-@pytest.fixture(scope="module")
-def starts(tmp_path_factory: pytest.TempPathFactory) -> Starts:
-    return measures.starts(tmp_path_factory.mktemp("starts"), FEWEST, MOST)
+@pytest.fixture(scope="module", params=ERAS)
+def starts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Starts:
+    return measures.starts(tmp_path_factory.mktemp("starts"), FEWEST, MOST, request.param)
 
 
 def test_starting_takes_little_longer_than_a_bare_server(starts: Starts) -> None:
@@ -32,8 +33,9 @@ def test_the_list_of_tools_costs_a_model_few_tokens(starts: Starts) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_release_asks_the_portal_little(tmp_path: Path) -> None:
-    cold, warm = await measures.requests_for_a_release(tmp_path)
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_release_asks_the_portal_little(tmp_path: Path, era: Era) -> None:
+    cold, warm = await measures.requests_for_a_release(tmp_path, era)
     assert cold <= measures.COLD
     assert warm <= measures.WARM
 
