@@ -39,13 +39,15 @@ def tools() -> list[Tool]:
             decide_release,
             title="Answer in the card",
             annotations=changes,
-            meta={"ui": {"resourceUri": card.URI, "visibility": ["app"]}},
+            meta={"ui": {"visibility": ["app"]}},
         ),
     ]
     for tool in made:
         tool.description = " ".join(tool.description.split())
         tool.parameters = {**_brief(tool.parameters), "additionalProperties": False}
         tool.fn_metadata.output_schema = _brief(tool.fn_metadata.output_schema)
+    # The card knows what it gets; no model reads this one.
+    made[-1].fn_metadata.output_schema = None
     return made
 
 

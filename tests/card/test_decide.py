@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from server.consent.card import META, URI, CardKeys
+from tests.benchmarks import measures
 from tests.office import (
     ERAS,
     NOTHING,
@@ -60,6 +61,14 @@ async def test_the_card_s_tool_is_listed_for_cards_alone(tmp_path: Path, era: Er
     assert all(tool.meta is None for tool in plain.values())
     assert (cards["decide_release"].meta or {})["ui"]["visibility"] == ["app"]
     assert (cards["release_license"].meta or {})["ui"]["resourceUri"] == URI
+
+
+async def test_a_client_with_cards_reads_few_tokens_too(tmp_path: Path) -> None:
+    async with open_office(tmp_path, apps=True) as office:
+        listed = (await office.client.list_tools()).tools
+    tools = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in listed]
+    assert measures.tokens(tools, with_output=False) <= measures.TOKENS
+    assert measures.tokens(tools, with_output=True) <= measures.TOKENS_WITH_OUTPUT
 
 
 @both_eras
