@@ -1,211 +1,156 @@
-"""The approval page in real Chromium, with a mouse, with the keyboard alone, and without script."""
+"""The approval page in real Chromium: a person answers, and sees what became of it."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import anyio.to_thread
 import pytest
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import Browser, expect
 
 from server.app import milliseconds
-from tests.chromium import ABSENT, CHROMIUM, chromium
-from tests.office import Office, open_office
+from tests.browser.window import NAME, window
 
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason=ABSENT)]
-
-
-@dataclass
-class Window:
-    """A browser window on an open request, and everything that it complained of or asked for."""
-
-    office: Office
-    told: dict[str, Any]
-    context: BrowserContext
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-
-    @property
-    def origin(self) -> str:
-        """The page's own origin."""
-        return "/".join(self.page.url.split("/")[:3])
-
-    async def type(self, name: str) -> None:
-        """Type a name into the labelled field."""
-        await self.page.get_by_label("To approve, type the member's username").fill(name)
-
-    async def press(self, name: str) -> None:
-        """Press a button."""
-        await self.page.get_by_role("button", name=name).click()
-
-    async def sees(self, heading: str) -> None:
-        """Wait until a heading is shown."""
-        await expect(self.page.get_by_role("heading", name=heading)).to_be_visible()
-
-    def state(self) -> str:
-        """Return where the request stands."""
-        return self.office.ledger.get(self.told["release_id"]).state
+pytestmark = pytest.mark.anyio
+script_or_none = pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
 
 
-@asynccontextmanager
-async def window(folder: Path, links: list[str], **options: Any) -> AsyncGenerator[Window]:
-    async with (
-        open_office(folder, CONSENT_ROUTES="page", OPEN_BROWSER="true") as office,
-        chromium() as browser,
-    ):
-        told = await office.release()
-        context = await browser.new_context(**options)
-        page = await context.new_page()
-        opened = Window(office, told, context, page)
-        page.on("console", lambda message: opened.complaints.append(message.text))
-        page.on("pageerror", lambda error: opened.complaints.append(str(error)))
-        page.on("request", lambda request: opened.asked.append(request.url))
-        await page.goto(links[0])
-        yield opened
-        assert opened.complaints == []
-        assert all(url.startswith(f"{opened.origin}/") for url in opened.asked)
-
-
-@pytest.mark.parametrize("script", [True, False])
+@script_or_none
 async def test_approving_releases_and_shows_the_outcome_in_place(
-    tmp_path: Path, links: list[str], script: bool
+    browser: Browser, tmp_path: Path, links: list[str], script: bool
 ) -> None:
-    async with window(tmp_path, links, java_script_enabled=script) as seen:
+    async with window(browser, tmp_path, links, java_script_enabled=script) as seen:
         await seen.sees("Release this offline license?")
         await expect(seen.page.get_by_text("Jane Smith")).to_be_visible()
         await seen.type("jsmith")
         await seen.press("Approve")
         await seen.sees("The license was released.")
-        await expect(seen.page.get_by_role("row")).to_have_count(6)
+        await expect(seen.page.get_by_role("row")).to_have_count(1 + len(seen.events()))
+        assert seen.page.url == seen.told["approval_url"]
     assert len(seen.office.portal.releases) == 1
 
 
-async def test_declining_shows_that_nothing_was_released(tmp_path: Path, links: list[str]) -> None:
-    async with window(tmp_path, links) as seen:
+@script_or_none
+async def test_declining_with_the_field_left_empty_shows_that_nothing_was_released(
+    browser: Browser, tmp_path: Path, links: list[str], script: bool
+) -> None:
+    async with window(browser, tmp_path, links, java_script_enabled=script) as seen:
         await seen.press("Decline")
         await seen.sees("Nothing was released.")
+        await expect(seen.page.get_by_role("row").last).to_contain_text("declined")
     assert seen.office.portal.releases == []
 
 
-async def test_the_keyboard_alone_is_enough(tmp_path: Path, links: list[str]) -> None:
-    async with window(tmp_path, links) as seen:
-        await expect(seen.page.get_by_role("textbox")).to_be_focused()
-        await seen.page.keyboard.type("jsmith")
-        await seen.page.keyboard.press("Tab")
-        await expect(seen.page.get_by_role("button", name="Approve")).to_be_focused()
-        await seen.page.keyboard.press("Enter")
-        await seen.sees("The license was released.")
-
-
-async def test_a_mistyped_name_is_refused_and_can_be_mended(
-    tmp_path: Path, links: list[str]
+@pytest.mark.promise("refusals-kept")
+@script_or_none
+async def test_a_mistyped_name_is_refused_in_place_and_can_be_mended(
+    browser: Browser, tmp_path: Path, links: list[str], script: bool
 ) -> None:
-    async with window(tmp_path, links) as seen:
+    async with window(browser, tmp_path, links, java_script_enabled=script) as seen:
         await seen.type("jsmith2")
         await seen.press("Approve")
         await expect(seen.page.get_by_role("alert")).to_contain_text("Nothing was released")
-        assert seen.state() == "open"
+        await expect(seen.page.get_by_label(NAME)).to_be_focused()
+        assert seen.page.url == seen.told["approval_url"]
+        assert (seen.state(), seen.events()[-1]) == ("open", "mistyped")
         seen.complaints.clear()  # Chromium logs the status 422 of its own accord.
         await seen.type("jsmith")
         await seen.press("Approve")
         await seen.sees("The license was released.")
+    assert len(seen.office.portal.releases) == 1
+
+
+async def test_an_answer_elsewhere_is_shown_without_sending_a_mistyped_form_again(
+    browser: Browser, tmp_path: Path, links: list[str]
+) -> None:
+    async with window(browser, tmp_path, links) as seen:
+        await seen.type("jsmith2")
+        await seen.press("Approve")
+        await expect(seen.page.get_by_role("alert")).to_be_visible()
+        ledger, name = seen.office.ledger, seen.told["release_id"]
+        ledger.decide(name, "declined", route="page", approver="ben@desk", now=milliseconds())
+        await seen.sees("Nothing was released.")
+        await expect(seen.page.get_by_role("alert")).to_have_count(0)
+        assert seen.events() == ["asked", "no_form", "mistyped", "declined"]
+        seen.complaints.clear()
+
+
+async def test_an_approval_elsewhere_is_followed_to_its_outcome(
+    browser: Browser, tmp_path: Path, links: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server.releases.service import Releases
+
+    may_go_on, carry_out = anyio.Event(), Releases.carry_out_approved
+
+    async def later(self: Releases) -> bool:
+        await may_go_on.wait()
+        return await carry_out(self)
+
+    monkeypatch.setattr(Releases, "carry_out_approved", later)
+    async with window(browser, tmp_path, links) as seen:
+        ledger, name = seen.office.ledger, seen.told["release_id"]
+        ledger.decide(name, "approved", route="page", approver="ben@desk", now=milliseconds())
+        await seen.sees("Nothing has been released so far.")
+        may_go_on.set()
+        await seen.sees("The license was released.")
+    assert len(seen.office.portal.releases) == 1
 
 
 async def test_the_time_counts_down_and_an_expired_request_is_shown_as_such(
-    tmp_path: Path, links: list[str], monkeypatch: pytest.MonkeyPatch
+    browser: Browser, tmp_path: Path, links: list[str]
 ) -> None:
-    async with window(tmp_path, links) as seen:
-        await expect(seen.page.get_by_text("59:5")).to_be_visible()
+    async with window(browser, tmp_path, links) as seen:
+        await expect(seen.page.get_by_role("timer")).to_have_text("59:58 left")
         later = milliseconds() + 3_600_000
         ledger = seen.office.ledger
         await anyio.to_thread.run_sync(lambda: ledger.get(seen.told["release_id"], now=later))
         await seen.sees("Nothing was released.")
         await expect(seen.page.get_by_role("status")).to_contain_text("Nobody said yes in time")
+        await expect(seen.page.get_by_role("button")).to_have_count(0)
     assert seen.office.portal.releases == []
-
-
-async def test_an_answer_given_elsewhere_is_shown_by_itself(
-    tmp_path: Path, links: list[str]
-) -> None:
-    async with window(tmp_path, links) as seen:
-        seen.office.ledger.decide(
-            seen.told["release_id"],
-            "approved",
-            route="page",
-            approver="ben@desk",
-            now=milliseconds(),
-        )
-        await seen.sees("The license was released.")
-    assert len(seen.office.portal.releases) == 1
 
 
 @pytest.mark.promise("bound-consent")
-async def test_of_two_windows_the_first_answer_counts(tmp_path: Path, links: list[str]) -> None:
-    async with window(tmp_path, links) as seen:
+@pytest.mark.parametrize("late", ["answered", "expired"])
+async def test_an_answer_in_a_window_that_is_out_of_date_is_refused(
+    browser: Browser, tmp_path: Path, links: list[str], late: str
+) -> None:
+    async with window(browser, tmp_path, links) as seen:
         other = await seen.context.new_page()
         await other.route("**/page.js", lambda route: route.abort())
         await other.goto(seen.page.url)
+        if late == "answered":
+            await seen.press("Decline")
+        else:
+            later = milliseconds() + 3_600_000
+            seen.office.ledger.get(seen.told["release_id"], now=later)
+        await seen.sees("Nothing was released.")
+        await other.get_by_label(NAME).fill("jsmith")
+        await other.get_by_role("button", name="Approve").click()
+        words = "already answered" if late == "answered" else "the time had run out"
+        await expect(other.get_by_role("alert")).to_contain_text(words)
+        await expect(other.get_by_role("heading", name="Nothing was released.")).to_be_visible()
+    assert seen.office.portal.releases == []
+
+
+async def test_all_requests_and_the_member_s_history_can_be_reached(
+    browser: Browser, tmp_path: Path, links: list[str]
+) -> None:
+    async with window(browser, tmp_path, links) as seen:
         await seen.press("Decline")
         await seen.sees("Nothing was released.")
-        await other.get_by_role("textbox").fill("jsmith")
-        await other.get_by_role("button", name="Approve").click()
-        await expect(other.get_by_role("alert")).to_contain_text("already answered")
-    assert seen.office.portal.releases == []
+        waiting = await seen.office.release()
+        await seen.page.get_by_role("link", name="All requests").click()
+        await seen.page.get_by_role("link", name=waiting["release_id"]).click()
+        await seen.sees("Release this offline license?")
+        await seen.page.get_by_role("link", name=seen.told["release_id"]).click()
+        await seen.sees("Nothing was released.")
 
 
-@pytest.mark.promise("no-secrets")
-async def test_the_key_leaves_the_address_bar_and_works_once(
-    tmp_path: Path, links: list[str]
+async def test_a_server_that_is_gone_is_said_to_be(
+    browser: Browser, tmp_path: Path, links: list[str]
 ) -> None:
-    async with window(tmp_path, links) as seen:
-        key = links[0].rsplit("/", 1)[1]
-        assert seen.page.url.endswith(f"/requests/{seen.told['release_id']}")
-        assert key not in await seen.page.content()
-        assert await seen.page.evaluate("document.cookie") == ""
-        again = await seen.page.goto(links[0])
-        assert again is not None
-        assert again.status == 403
-        seen.complaints.clear()
-        await expect(seen.page.get_by_text("Jane Smith")).to_have_count(0)
-
-
-@pytest.mark.promise("never-the-model")
-async def test_a_foreign_page_in_the_same_browser_can_answer_nothing(
-    tmp_path: Path, links: list[str]
-) -> None:
-    async with window(tmp_path, links) as seen:
-        evil = await seen.context.new_page()
-        await evil.route(
-            "http://evil.example/",
-            lambda route: route.fulfill(
-                content_type="text/html",
-                body=f"""<form method=post action="{seen.page.url}">
-                <input name=verdict value=approve><input name=username value=jsmith>
-                <button>Win a prize</button></form>""",
-            ),
-        )
-        await evil.goto("http://evil.example/")
-        async with evil.expect_navigation():
-            await evil.get_by_role("button").click()
-        assert seen.state() == "open"
-        await expect(evil.get_by_text("Jane Smith")).to_have_count(0)
-        await evil.close()
-    assert seen.office.portal.releases == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_on_a_phone_nothing_is_cut_off_and_buttons_can_be_hit(
-    tmp_path: Path, links: list[str], scheme: Any
-) -> None:
-    size = {"width": 360, "height": 740}
-    async with window(tmp_path, links, viewport=size, color_scheme=scheme) as seen:
-        wide = await seen.page.evaluate("document.documentElement.scrollWidth")
-        box = await seen.page.get_by_role("button", name="Decline").bounding_box()
-        ink = await seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert wide <= 360
-    assert box is not None
-    assert box["height"] >= 44
-    assert (ink == "rgb(17, 21, 27)") is (scheme == "dark")
+    async with window(browser, tmp_path, links) as seen:
+        await seen.context.set_offline(True)
+        await expect(seen.page.get_by_role("status")).to_contain_text("The server does not answer")
+        await seen.context.set_offline(False)
+        await expect(seen.page.get_by_role("status")).to_have_count(0)
+        seen.complaints.clear()  # Chromium logs what it could not fetch.

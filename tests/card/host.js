@@ -6,6 +6,8 @@ const POLICY =
   "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:";
 
 window.sizes = [];
+window.heard = [];
+window.addEventListener("message", ({ data }) => window.heard.push(data.method ?? "reply"));
 
 window.openCard = async ({ html, input, result, hostContext }) => {
   const frame = document.createElement("iframe");
@@ -36,3 +38,17 @@ window.openCard = async ({ html, input, result, hostContext }) => {
   await bridge.sendToolResult(result);
   window.bridge = bridge;
 };
+
+// Another frame of the same page speaks to the card as if it were the host.
+window.forge = (text) =>
+  new Promise((done) => {
+    const params = { content: [{ type: "text", text }] };
+    const message = { jsonrpc: "2.0", method: "ui/notifications/tool-result", params };
+    const other = document.createElement("iframe");
+    window.addEventListener("message", ({ source }) => source === other.contentWindow && done());
+    other.srcdoc = `<script>
+      parent.frames[0].postMessage(${JSON.stringify(message)}, "*");
+      parent.postMessage("forged", "*");
+    </` + `script>`;
+    document.body.append(other);
+  });

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,7 +36,10 @@ def bundle(folder: Path) -> Path | None:
 
 @dataclass
 class Chat:
-    """The card in a chat, and everything that it complained of or asked the network for."""
+    """The card in a chat, and everything that it complained of or asked the network for.
+
+    The server's replies to the tools in `loses` do not reach the card.
+    """
 
     office: Office
     page: Page
@@ -44,6 +48,8 @@ class Chat:
     complaints: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    loses: set[str] = field(default_factory=set)
 
     def hear(self, message: ConsoleMessage) -> None:
         """Keep what is worse than the bridge's own debugging."""
@@ -53,12 +59,16 @@ class Chat:
     @property
     def card(self) -> FrameLocator:
         """The card's document."""
-        return self.page.frame_locator("iframe")
+        return self.page.frame_locator("iframe[title=card]")
 
     @property
     def frame(self) -> Frame:
         """The card's frame."""
-        return self.page.frames[-1]
+        return self.page.frames[1]
+
+    async def pass_seconds(self, seconds: int) -> None:
+        """Let time pass for the host and the card, though not for the server."""
+        await self.page.clock.run_for(seconds * 1000)
 
     def state(self) -> str:
         """Return where the request stands."""
@@ -82,10 +92,15 @@ async def chat(
     theme: str = "light",
     **options: Any,
 ) -> AsyncGenerator[Chat]:
-    """Ask for a release, and show its card; `change` may alter the result that the card gets."""
+    """Ask for a release, and show its card; `change` may alter the result that the card gets.
+
+    The clock of the host and the card stands still until `pass_seconds`.
+    """
     async with open_office(folder, apps=True, CONSENT_ROUTES="card") as office:
         result = await office.call("release_license", **RELEASE)
         page = await browser.new_page(**options)
+        await page.clock.install()
+        await page.clock.pause_at(time.time() + 1)
         seen = Chat(office, page, structured(result), result)
         page.on("console", seen.hear)
         page.on("pageerror", lambda error: seen.complaints.append(str(error)))
@@ -93,8 +108,11 @@ async def chat(
 
         async def call_tool(params: dict[str, Any]) -> dict[str, Any]:
             seen.calls.append(params)
-            answer = await office.client.call_tool(params["name"], params["arguments"])
-            return as_json(answer)
+            answer = as_json(await office.client.call_tool(params["name"], params["arguments"]))
+            seen.answers.append(answer)
+            if params["name"] in seen.loses:
+                raise TimeoutError("the host waited no longer")
+            return answer
 
         await page.expose_function("callTool", call_tool)
         await page.add_script_tag(path=str(script))
@@ -109,8 +127,10 @@ async def chat(
                 "hostContext": {"theme": theme},
             },
         )
-        yield seen
-        await page.close()
+        try:
+            yield seen
+        finally:
+            await page.close()
 
 
 def as_json(result: CallToolResult) -> dict[str, Any]:

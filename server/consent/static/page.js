@@ -2,14 +2,16 @@
 "use strict";
 
 const left = document.querySelector(".left");
+const lost = document.querySelector("#lost");
+let unanswered = 0;
 
 function words(seconds) {
-  if (seconds <= 0) return "expired";
+  if (seconds <= 0) return "time is up";
   const minutes = Math.floor(seconds / 60);
-  const rest = String(Math.floor(seconds % 60)).padStart(2, "0");
+  const two = (n) => String(Math.floor(n)).padStart(2, "0");
   return minutes >= 60
-    ? `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min left`
-    : `${minutes}:${rest} left`;
+    ? `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min left`
+    : `${minutes}:${two(seconds % 60)} left`;
 }
 
 function tick() {
@@ -18,23 +20,33 @@ function tick() {
 
 async function look() {
   try {
-    const answer = await fetch(left.dataset.status, { cache: "no-store" });
+    const answer = await fetch(lost.dataset.status);
     const { state } = await answer.json();
-    if (state !== left.dataset.state) window.location.reload();
+    unanswered = 0;
+    // Not a reload: after a mistyped name that would send the form again.
+    if (state !== lost.dataset.state) window.location.replace(window.location.pathname);
   } catch {
-    // The server may be stopping; the next look finds out.
+    unanswered += 1;
   }
+  lost.hidden = unanswered < 3;
 }
 
 if (left) {
   tick();
   setInterval(tick, 1000);
-  setInterval(look, 2000);
+}
+
+if (lost) {
+  setInterval(look, 1000);
+  document.addEventListener("visibilitychange", () => document.hidden || look());
 }
 
 for (const form of document.querySelectorAll("form")) {
-  form.addEventListener("submit", () => {
-    // After the browser has taken the pressed button's value.
-    setTimeout(() => form.querySelectorAll("button").forEach((b) => (b.disabled = true)), 0);
-  });
+  const sending = (yes) => {
+    form.querySelectorAll("button").forEach((button) => (button.disabled = yes));
+    form.querySelector("#working").textContent = yes ? "Your answer is being sent. The portal may take a minute." : "";
+  };
+  // After the browser has taken the pressed button's value.
+  form.addEventListener("submit", () => setTimeout(sending, 0, true));
+  window.addEventListener("pageshow", () => sending(false));
 }
