@@ -2,7 +2,7 @@
 
 Portal, ledger and approval page are opened on first use: importing SQLAlchemy and httpx takes as
 long as the rest of the start-up, and a client that only lists the tools needs none of them. Only
-where the ledger was written within the time that a request stays open, it is looked at on start:
+where the ledger was written within the time that a request stays open, it is looked at soon after:
 somebody may approve what an earlier process asked for.
 """
 
@@ -98,6 +98,7 @@ class LazyDesk:
             timing=Timing(
                 expires=self._settings.consent_expires * 1000,
                 lease=int(self._settings.portal_timeout * 3_000) + 30_000,
+                patience=int(self._settings.portal_timeout * 3_000),
             ),
         )
 
@@ -143,7 +144,7 @@ def build(settings: Settings, policy: Policy) -> LicenseServer:
         async with AsyncExitStack() as closing, anyio.create_task_group() as tasks:
             desk = LazyDesk(settings, policy, closing, tasks)
             if settings.may_have_left_something_open():
-                desk.routes.watch()
+                tasks.start_soon(desk.routes.watch_soon)
             yield desk
             tasks.cancel_scope.cancel()
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from server.releases.service import Releases
 
 WATCH_SECONDS = 1.0
+START_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
 
@@ -90,10 +91,9 @@ class Routes:
     async def decide(self, request: Request, verdict: Verdict, route: Route) -> Request:
         """Record a person's answer by any route, and carry out a yes at once."""
         releases = await self._releases()
-        decided = await releases.decide(
+        return await releases.answer(
             request.release_id, verdict, route=route, approver=self._approver
         )
-        return await releases.carry_out(decided.release_id)
 
     def shows_card(self, ctx: Context[Any, Any], request: Request) -> bool:
         """Tell whether the card may ask this client's person about this request."""
@@ -110,6 +110,11 @@ class Routes:
         if request.reason in ("declined", "cancelled") and request.route == "form":
             return self._how_to_ask_otherwise()
         return ""
+
+    async def watch_soon(self) -> None:
+        """Watch a while after the start, which it would slow down."""
+        await anyio.sleep(START_SECONDS)
+        self.watch()
 
     def watch(self) -> None:
         """Carry out what is approved elsewhere, for as long as anything waits."""

@@ -30,6 +30,7 @@ from server.releases.models import (
 )
 
 T = TypeVar("T")
+LOOK_SECONDS = 0.1
 logger = logging.getLogger(__name__)
 
 
@@ -65,13 +66,15 @@ class Timing:
     `expires`: an unanswered request stays open. `fresh`: a reading may be shown to a person; right
     before sending everything is read anew. `lease`: nobody else settles a request that is being
     sent. `settles`: after it, a license that is still checked out was not released (an assumption:
-    by then the portal has answered or dropped the request).
+    by then the portal has answered or dropped the request). `patience`: the outcome of a request
+    that another instance is sending is waited for.
     """
 
     expires: int = 3_600_000
     fresh: int = 60_000
     lease: int = 120_000
     settles: int = 600_000
+    patience: int = 0
 
 
 class Outcomes:
@@ -104,6 +107,14 @@ class Outcomes:
             if sending is not None:
                 return await self._send(sending)
         return await in_thread(partial(self._ledger.get, release_id))
+
+    async def arrived(self, request: Request) -> Request:
+        """Wait for the outcome of a request that another instance is sending, for `patience`."""
+        with anyio.move_on_after(self._timing.patience / 1000):
+            while request.state == "sending":
+                await anyio.sleep(LOOK_SECONDS)
+                request = await in_thread(partial(self._ledger.get, request.release_id))
+        return request
 
     async def settle(self, portal_url: str) -> None:
         """Settle unknown outcomes on this portal by reading."""

@@ -56,6 +56,7 @@ class Releases:
         self._clock = clock
         self._timing = timing
         self._outcomes = Outcomes(portal=portal, ledger=ledger, clock=clock, timing=timing)
+        self._answering: set[str] = set()
         self._readings: dict[tuple[str, AppId], Evidence] = {}
 
     async def look(self, username: str, app_id: AppId, *, max_age: int = 0) -> Evidence:
@@ -83,7 +84,8 @@ class Releases:
         await self.settle()
         live = await in_thread(partial(self._ledger.live, draft))
         if live is not None:
-            return await self.carry_out(live.release_id) if live.state == "approved" else live
+            under_way = live.state in ("approved", "sending")
+            return await self.carry_out(live.release_id) if under_way else live
         return await in_thread(partial(self._ledger.open, await self._examined(draft)))
 
     async def decide(
@@ -92,6 +94,17 @@ class Releases:
         """Record a person's answer; the first one to an open request counts. Releases nothing."""
         call = partial(self._ledger.decide, route=route, approver=approver, now=self._clock())
         return await in_thread(partial(call, release_id, verdict))
+
+    async def answer(
+        self, release_id: str, verdict: Verdict, *, route: Route, approver: str
+    ) -> Request:
+        """Record a person's answer and carry out a yes, before anything else here may do it."""
+        self._answering.add(release_id)
+        try:
+            await self.decide(release_id, verdict, route=route, approver=approver)
+            return await self.carry_out(release_id)
+        finally:
+            self._answering.discard(release_id)
 
     async def note(self, release_id: str, reason: Reason) -> Request:
         """Record why an open request was not answered; it stays open."""
@@ -149,7 +162,7 @@ class Releases:
         """
         waiting = await in_thread(partial(self._ledger.waiting, self._portal_url, self._clock()))
         for request in waiting:
-            if request.state == "approved":
+            if request.state == "approved" and request.release_id not in self._answering:
                 try:
                     await self._carry_out(request)
                 except PortalError as error:
@@ -157,12 +170,16 @@ class Releases:
         return bool(waiting)
 
     async def carry_out(self, release_id: str) -> Request:
-        """Send an approved request, once, after everything about it was looked at again."""
+        """Send an approved request, once, after everything about it was looked at again.
+
+        Where another instance is sending it just now, its outcome is waited for.
+        """
         request = await in_thread(partial(self._ledger.get, release_id))
         try:
-            return await self._carry_out(request)
+            request = await self._carry_out(request)
         except PortalError as error:
             return await self.refuse(release_id, Refusal(error.reason, str(error)))
+        return await self._outcomes.arrived(request)
 
     async def _carry_out(self, request: Request) -> Request:
         if request.state != "approved":

@@ -97,8 +97,18 @@ def message(request: Request, how: str = "") -> str:
     `how` is what a person can do about it, which depends on the routes.
     """
     subject = f"{request.release_id}: {request.product.title} of {whom(request)}."
-    parts = [subject, REASONS[request.reason].meaning, request.detail, _aftermath(request), how]
+    parts = [subject, _meaning(request), request.detail, _aftermath(request), how]
     return " ".join([*filter(None, parts), LAST_SENTENCE[request.status]])
+
+
+def _meaning(request: Request) -> str:
+    match request.state:
+        case "approved":
+            return "A person said yes, and it is about to be sent."
+        case "sending":
+            return "A person said yes, and it is being sent: look with list_releases in a moment."
+        case "open" | "released" | "not_released" | "unknown":
+            return REASONS[request.reason].meaning
 
 
 def _aftermath(request: Request) -> str:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(routes, "START_SECONDS", 0.01)
 
 
 async def settled(office: Office, release_id: str) -> str:

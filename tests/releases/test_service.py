@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from server.errors import (
@@ -12,7 +13,7 @@ from server.errors import (
     PortalUnreachable,
     SignInFailed,
 )
-from server.releases.models import Ask, Reason, Request, Verdict
+from server.releases.models import AppId, Ask, LicenseState, Reason, Request, Verdict
 from server.releases.outcomes import Timing
 from server.releases.policy import Limits, Policy
 from tests.conftest import ASK, PORTAL_URL, Clock, Desk, FakePortal, MakeDesk
@@ -226,6 +227,47 @@ async def test_a_watcher_that_cannot_read_the_portal_leaves_the_request_to_other
     assert desk.ledger.get(request.release_id).state == "released"
     assert not await desk.releases.carry_out_approved()
     assert len(desk.portal.released) == 1
+
+
+@pytest.mark.promise("four-outcomes")
+async def test_an_answer_is_carried_out_by_who_took_it_and_not_by_the_watcher_beside(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = await desk.releases.request(ASK)
+    before = len(desk.portal.asked)
+    read = desk.portal.license
+
+    async def watched(username: str, app_id: AppId) -> LicenseState:
+        await desk.releases.carry_out_approved()
+        return await read(username, app_id)
+
+    monkeypatch.setattr(desk.portal, "license", watched)
+    outcome = await desk.releases.answer(
+        request.release_id, "approved", route="form", approver="ana@desk"
+    )
+    assert (outcome.status, outcome.verified) == ("released", True)
+    assert desk.portal.asked[before:] == ["facts", "member", "license", "release", "license"]
+
+
+@pytest.mark.promise("four-outcomes")
+async def test_what_another_instance_is_sending_is_waited_for(make_desk: MakeDesk) -> None:
+    desk = make_desk(timing=Timing(patience=20_000))
+    request = await desk.releases.request(ASK)
+    await desk.releases.decide(request.release_id, "approved", route="page", approver="ben@desk")
+    desk.ledger.begin_sending(request.release_id, now=desk.clock(), lease=9, may=lambda _: None)
+    outcomes: list[Request] = []
+
+    async def ask() -> None:
+        outcomes.append(await desk.releases.carry_out(request.release_id))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await anyio.lowlevel.checkpoint()
+        desk.ledger.finish(
+            request.release_id, "released", "confirmed", now=desk.clock(), verified=True
+        )
+    assert [outcome.status for outcome in outcomes] == ["released"]
+    assert desk.portal.released == []
 
 
 @pytest.mark.promise("re-checked")
