@@ -77,12 +77,14 @@ class ApprovalPage:
 
         Without a browser nobody would ever get a key, so no port is opened either.
         """
-        if self._open_browser is None or request.release_id in self._opened:
+        if self._open_browser is None:
             return
-        self._opened.add(request.release_id)
         async with self._once:
             if not self._origin:
                 self._origin = await self._tasks.start(self._serve)
+            if request.release_id in self._opened:
+                return
+            self._opened.add(request.release_id)
         link = f"{self._origin}/enter/{self._links.new(request.release_id)}"
         if not await anyio.to_thread.run_sync(self._open_browser, link):
             self._opened.discard(request.release_id)
