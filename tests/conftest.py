@@ -121,11 +121,14 @@ def make_desk(ledger: Ledger, portal: FakePortal, clock: Clock) -> MakeDesk:
     """Make a use case; several of them share one ledger and one portal, as instances do."""
 
     def make(
-        policy: Policy | None = None, requester: str = "ana@desk", timing: Timing | None = None
+        policy: Policy | None = None,
+        requester: str = "ana@desk",
+        timing: Timing | None = None,
+        portal_url: str = PORTAL_URL,
     ) -> Desk:
         releases = Releases(
             portal=portal,
-            portal_url=PORTAL_URL,
+            portal_url=portal_url,
             ledger=ledger,
             policy=policy or Policy(),
             caller=Caller(requester),

@@ -182,7 +182,8 @@ class Releases:
         return await self._outcomes.arrived(request)
 
     async def _carry_out(self, request: Request) -> Request:
-        if request.state != "approved":
+        if request.state != "approved" or request.portal != self._portal_url:
+            # A ledger may serve several portals; each request is sent to its own alone.
             return request
         evidence = await self.look(request.username, request.app_id)
         refused = refusal(self._policy, request.ask, Usage(), evidence)
@@ -291,7 +292,8 @@ class Releases:
 
 
 def _notice(before: Request, now: int) -> str:
-    hours = max(1, (now - (before.finished_at or now)) // 3_600_000)
-    ago = f"{hours} hours" if hours < 48 else f"{hours // 24} days"
+    hours = (now - (before.finished_at or now)) // HOUR
+    when = "less than two hours" if hours < 2 else f"{hours} hours"
+    ago = when if hours < 48 else f"{hours // 24} days"
     why = quoted(before.ask_reason, 120)
     return f"This license was already released {ago} ago ({before.release_id}, {why})."

@@ -249,6 +249,22 @@ async def test_an_answer_is_carried_out_by_who_took_it_and_not_by_the_watcher_be
     assert desk.portal.asked[before:] == ["facts", "member", "license", "release", "license"]
 
 
+@pytest.mark.promise("bound-consent")
+async def test_a_request_is_sent_to_its_own_portal_alone(make_desk: MakeDesk) -> None:
+    desk, other = make_desk(), make_desk(portal_url="https://other.example.com/portal")
+    request = await desk.releases.request(ASK)
+    elsewhere = await other.releases.request(ASK)
+    assert elsewhere.release_id != request.release_id
+    await desk.releases.decide(request.release_id, "approved", route="page", approver="ben@desk")
+    await other.releases.carry_out(request.release_id)
+    await other.releases.carry_out_approved()
+    await other.releases.answer(request.release_id, "approved", route="page", approver="ben@desk")
+    await other.releases.request(ASK)
+    assert desk.portal.released == []
+    assert desk.ledger.get(request.release_id).state == "approved"
+    assert (await desk.releases.carry_out(request.release_id)).status == "released"
+
+
 @pytest.mark.promise("four-outcomes")
 async def test_what_another_instance_is_sending_is_waited_for(make_desk: MakeDesk) -> None:
     desk = make_desk(timing=Timing(patience=20_000))
