@@ -1,9 +1,8 @@
 """Puts the MCP server together: the lifespan, the tools, the prompts.
 
 Portal, ledger and approval page are opened on first use: importing SQLAlchemy and httpx takes as
-long as the rest of the start-up, and a client that only lists the tools needs none of them. Only
-where the ledger was written within the time that a request stays open, it is looked at soon after:
-somebody may approve what an earlier process asked for.
+long as the rest of the start-up, and a client that only lists the tools needs none of them. Where
+there is a ledger already, the watcher opens it soon after the start.
 """
 
 import time
@@ -27,6 +26,7 @@ from server.releases.models import Request
 from server.releases.policy import Policy
 from server.settings import APP_NAME, Settings, caller
 from server.tools import Desk
+from server.watcher import Watcher, news
 
 if TYPE_CHECKING:
     from server.consent.page import ApprovalPage
@@ -52,6 +52,7 @@ class LazyDesk:
         self._once = anyio.Lock()
         self._portal: PortalClient | None = None
         self._releases: Releases | None = None
+        self.watcher = Watcher(self.releases, news(settings.ledger_file))
         self.keys = CardKeys()
         self.routes = Routes(
             enabled=settings.consent_routes,
@@ -60,6 +61,7 @@ class LazyDesk:
             page=LazyPage(self, settings.open_browser, tasks),
             approver=caller().requester,
             tasks=tasks,
+            wake=self.watcher.wake,
         )
 
     async def portal(self) -> "PortalClient":
@@ -99,6 +101,7 @@ class LazyDesk:
                 expires=self._settings.consent_expires * 1000,
                 lease=int(self._settings.portal_timeout * 3_000) + 30_000,
                 patience=int(self._settings.portal_timeout * 3_000),
+                recording=20_000,
             ),
         )
 
@@ -143,8 +146,7 @@ def build(settings: Settings, policy: Policy) -> LicenseServer:
     async def lifespan(_: MCPServer[Desk]) -> AsyncIterator[Desk]:
         async with AsyncExitStack() as closing, anyio.create_task_group() as tasks:
             desk = LazyDesk(settings, policy, closing, tasks)
-            if settings.may_have_left_something_open():
-                tasks.start_soon(desk.routes.watch_soon)
+            tasks.start_soon(desk.watcher.run)
             yield desk
             tasks.cancel_scope.cancel()
 

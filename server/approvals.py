@@ -35,7 +35,7 @@ def show_waiting(ledger: Ledger) -> None:
         click.echo(
             f"{request.release_id}  until {shown.moment(request.expires_at)}  "
             f"{request.product.title}: {request.full_name} ({request.username}), "
-            f"asked by {request.requester}"
+            f"asked by {request.asked_by}"
         )
 
 
@@ -96,6 +96,9 @@ def _typed(ledger: Ledger, request: Request) -> bool:
 
 def _outcome(ledger: Ledger, request: Request, pause: Callable[[float], None]) -> int:
     waited = 0.0
+    if request.state == "open":
+        click.echo(message(request))
+        return 1
     while request.state not in _FINAL:
         if waited == HINT_SECONDS:
             click.echo(

@@ -1,11 +1,12 @@
 """The ledger as an auditor reads it, at a terminal."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
 
 from server.errors import SettingsError
-from server.releases.chain import Entry
+from server.releases.chain import Entry, canonical
 from server.releases.ledger import Ledger
 from server.releases.models import Request
 from server.releases.wording import REASONS
@@ -20,12 +21,22 @@ def open_existing(settings: LedgerSettings) -> Ledger:
     Raises:
         SettingsError: there is no ledger at this address.
     """
-    if not settings.ledger_file.is_file():
+    file = settings.ledger_file
+    ledger = Ledger(settings.ledger_url)
+    if (file is not None and not file.is_file()) or not ledger.exists():
         raise SettingsError(
-            f"There is no ledger at {settings.ledger_file} yet; the first request makes it. "
+            f"There is no ledger at {settings.ledger_name} yet; the first request makes it. "
             "LEDGER_URL names another."
         )
-    return Ledger(settings.ledger_url)
+    return ledger
+
+
+def init(settings: LedgerSettings) -> None:
+    """Make the tables of a new ledger, or bring old ones up to date."""
+    ledger = Ledger(settings.ledger_url)
+    ledger.prepare()
+    ledger.close()
+    click.echo(f"The ledger at {settings.ledger_name} is ready.")
 
 
 def show_list(ledger: Ledger, limit: int) -> None:
@@ -59,16 +70,19 @@ def show_entries(entries: Sequence[Entry]) -> None:
 
 def verify(ledger: Ledger, head: str | None) -> int:
     """Print what the chain proves; return the exit status."""
-    found = ledger.verify()
+    found = ledger.verify(head)
     if found.fault is not None:
         click.echo(f"The ledger was tampered with: {found.fault}.", err=True)
-        return 1
-    if head is not None and head not in {entry.hash for entry in ledger.entries()}:
-        click.echo("The ledger was rewritten: the noted head is not in its chain.", err=True)
         return 1
     click.echo(f"{found.entries} entries agree with their chain and with the requests.")
     click.echo(f"Head: {found.head}")
     return 0
+
+
+def export(ledger: Ledger) -> None:
+    """Print every entry as a line of JSON, in the chain's order."""
+    for entry in ledger.export():
+        click.echo(canonical(asdict(entry) | {"changes": entry.changed}))
 
 
 def _line(request: Request) -> str:
@@ -88,12 +102,12 @@ _COLOURS = {
 
 
 def _facts(request: Request) -> list[tuple[str, str]]:
-    answered = f"{request.approver} by {request.route}" if request.approver else "nobody"
+    answered = f"{request.answered_by} by {request.route}" if request.approver else "nobody"
     facts = [
         ("Member", f"{request.full_name} <{request.email}>"),
         ("Portal", f"{request.portal_name} {request.portal} (version {request.portal_version})"),
         ("License", f"{request.license} when it was read at {iso(request.read_at)}"),
-        ("Asked by", f"{request.requester} through {request.client or 'an unnamed client'}"),
+        ("Asked by", f"{request.asked_by} through {request.client or 'an unnamed client'}"),
         ("Because", request.ask_reason),
         ("Ticket", request.ticket or "none"),
         ("Notice", request.notice),

@@ -63,7 +63,9 @@ def _explained(name: str, arguments: dict[str, Any], error: ToolError) -> CallTo
         case KeyError():
             return _told(name, arguments, "invalid_arguments", "There is no such request.")
         case cause:
-            logger.error("%s failed unexpectedly", name, exc_info=cause or error)
+            logger.error(
+                "a tool failed unexpectedly", extra={"tool": name}, exc_info=cause or error
+            )
             detail = "The server failed unexpectedly; its log says more."
             return _told(name, arguments, "outcome_unknown", detail, "unknown")
 
@@ -139,7 +141,7 @@ async def refused_by_the_protocol(
     try:
         return await call_next(ctx)
     except (MCPError, ValidationError) as error:
-        logger.warning("an answer to a form was rejected: %s", type(error).__name__)
+        logger.warning("an answer to a form was rejected", extra={"why": type(error).__name__})
         arguments = params.get("arguments")
         detail = (
             "The answer belongs to another call, has expired or is malformed. Call again without "

@@ -44,7 +44,7 @@ _NAMES = ("Settings", "Policy", "Connection", "Sign-in", "Portal", "Privilege", 
 async def _steps(environment: Mapping[str, str]) -> AsyncIterator[Step]:
     chosen = settings.load(environment)
     yield "Settings", chosen.portal_url
-    rules = policy.load(chosen.policy_file)
+    rules = policy.load(chosen.policy_file, shared=chosen.ledger_is_shared)
     yield "Policy", f"{chosen.policy_file or 'the defaults'}; {_summary(rules)}"
     async with PortalClient(chosen) as portal:
         yield "Connection", await _connection(portal, chosen)

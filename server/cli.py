@@ -118,12 +118,14 @@ def _ledger_settings(sandbox: bool) -> "LedgerSettings":
 _sandbox_ledger = click.option("--sandbox", is_flag=True, help="The ledger of `serve --sandbox`.")
 
 
-@commands.group()
+@commands.group(invoke_without_command=True)
 @_sandbox_ledger
 @click.pass_context
 def approvals(context: click.Context, sandbox: bool) -> None:
-    """Answer requests at a terminal, where no form, card or browser can be used."""
+    """Answer requests at a terminal; without a command, list them."""
     context.obj = _ledger_settings(sandbox)
+    if context.invoked_subcommand is None:
+        context.invoke(list_waiting)
 
 
 @approvals.command("list")
@@ -170,6 +172,16 @@ def ledger(context: click.Context, sandbox: bool) -> None:
     context.obj = _ledger_settings(sandbox)
 
 
+@ledger.command("init")
+@click.pass_obj
+def init_ledger(settings: "LedgerSettings") -> None:
+    """Make the tables as their owner, before a team's other accounts use them."""
+    from server import audit
+
+    with _plainly():
+        audit.init(settings)
+
+
 @ledger.command("list")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @click.pass_obj
@@ -201,3 +213,13 @@ def verify(settings: "LedgerSettings", head: str | None) -> None:
 
     with _plainly():
         sys.exit(audit.verify(audit.open_existing(settings), head))
+
+
+@ledger.command()
+@click.pass_obj
+def export(settings: "LedgerSettings") -> None:
+    """Print all entries as JSON Lines, for keeping them where this ledger's writers cannot."""
+    from server import audit
+
+    with _plainly():
+        audit.export(audit.open_existing(settings))

@@ -3,7 +3,7 @@
     LicenseServerError
     ├── SettingsError              correct the named setting, then start again
     ├── WrongKey                   answer in the card itself
-    ├── LedgerUnavailable          mend the disk or its permissions; nothing is released
+    ├── LedgerUnavailable          mend the ledger, as its text says; nothing is released
     └── PortalError
         ├── PortalUnreachable      nothing reached the portal: address, network, certificate
         ├── NoClearAnswer          something was sent, and no answer says what became of it
@@ -40,16 +40,12 @@ class WrongKey(LicenseServerError):
 
 
 class LedgerUnavailable(LicenseServerError):
-    """The ledger cannot be read or written."""
+    """The ledger cannot be read or written: `why`, and what to do about it."""
 
     reason: ClassVar[Reason] = "ledger_unavailable"
 
-    def __init__(self, why: str) -> None:
-        super().__init__(
-            f"The ledger cannot be used ({why}). Check the disk and the permissions of LEDGER_URL, "
-            "then try again."
-        )
-        self.why = why
+    def __init__(self, why: str, todo: str) -> None:
+        super().__init__(f"The ledger cannot be used ({why}). {todo}")
 
 
 class PortalError(LicenseServerError):

@@ -129,9 +129,9 @@ def release(request: Request, how: str = "", approval_url: str | None = None) ->
 
 
 def _consent(request: Request) -> Consent | None:
-    if request.route is None or request.approver is None:
+    if request.route is None or request.answered_by is None:
         return None
-    return Consent(route=request.route, approver=request.approver)
+    return Consent(route=request.route, approver=request.answered_by)
 
 
 def failure(reason: Reason, status: Status, detail: str, username: str, app_id: str) -> Release:

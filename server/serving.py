@@ -1,13 +1,11 @@
-"""Starts the server for real settings, or beside an embedded portal; logs on stderr."""
+"""Starts the server for real settings, or beside an embedded portal."""
 
-import logging
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import click
 
-from server import app, settings
+from server import app, logs, settings
 from server.boundary import LicenseServer
 from server.errors import SettingsError
 from server.releases import policy
@@ -21,8 +19,8 @@ def real(environment: Mapping[str, str]) -> Iterator[LicenseServer]:
         SettingsError: a setting or the policy file cannot be used.
     """
     chosen = settings.load(environment)
-    _log(chosen.log_level)
-    yield app.build(chosen, policy.load(chosen.policy_file))
+    logs.start(chosen.log_level)
+    yield app.build(chosen, policy.load(chosen.policy_file, shared=chosen.ledger_is_shared))
 
 
 @contextmanager
@@ -73,14 +71,3 @@ def portal_alone(port: int, members: int, offline: int, release: str) -> None:
         serve_forever(portal, port)
     except OSError as error:
         raise SettingsError(f"--port {port} cannot be used: {error.strerror}") from error
-
-
-def _log(level: str) -> None:
-    logging.basicConfig(
-        level=level,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    # httpx logs every address at INFO, and a member's username can be in it.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("stamina").setLevel(logging.ERROR)

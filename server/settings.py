@@ -7,8 +7,8 @@ A setting that cannot be used stops the start with one line that names it; secre
 import getpass
 import platform
 import re
-import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -31,6 +31,8 @@ from server.releases.models import ROUTES, Caller, Route
 APP_NAME = "arcgis-license-mcp"
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
+_SQLITE = "sqlite:///"
+_POSTGRESQL = "postgresql+psycopg://"
 _TAIL = re.compile(r"/(home|sharing|portaladmin)(/.*)?$")
 
 
@@ -78,21 +80,42 @@ class LedgerSettings(BaseModel):
         str,
         Field(
             default_factory=lambda: ledger_url("ledger.db"),
-            description="`sqlite:///` and a path; by default a file in the user's data folder.",
+            repr=False,
+            description=(
+                "`sqlite:///` and a path, by default a file in the user's data folder; or "
+                "`postgresql+psycopg://`, a server that a team shares."
+            ),
         ),
     ]
 
     @property
-    def ledger_file(self) -> Path:
-        """The file of the SQLite ledger."""
-        return Path(self.ledger_url.removeprefix("sqlite:///"))
+    def ledger_file(self) -> Path | None:
+        """The file of a SQLite ledger; None for a server."""
+        path = self.ledger_url.removeprefix(_SQLITE)
+        return None if path == self.ledger_url else Path(path)
+
+    @property
+    def ledger_is_shared(self) -> bool:
+        """Whether the ledger is on a server, which several machines may use."""
+        return self.ledger_file is None
+
+    @property
+    def ledger_name(self) -> str:
+        """Where the ledger is, without account and password."""
+        address = urlsplit(self.ledger_url)
+        place = f"{address.hostname or 'localhost'}{address.path}"
+        return place if self.ledger_file is None else str(self.ledger_file)
 
     @field_validator("ledger_url")
     @classmethod
     def _is_durable(cls, value: str) -> str:
-        path = value.removeprefix("sqlite:///")
+        if value.startswith(_POSTGRESQL):
+            if find_spec("psycopg") is None:
+                raise ValueError("install arcgis-license-mcp[postgres] for a PostgreSQL ledger")
+            return value
+        path = value.removeprefix(_SQLITE)
         if path == value or path in ("", ":memory:") or "?" in path:
-            raise ValueError("give sqlite:/// and the path of a file")
+            raise ValueError("give sqlite:/// and the path of a file, or postgresql+psycopg://")
         return value
 
 
@@ -144,12 +167,6 @@ class Settings(LedgerSettings):
     log_level: Annotated[
         LogLevel, BeforeValidator(str.upper), Field(description="What is logged on stderr.")
     ] = "WARNING"
-
-    def may_have_left_something_open(self) -> bool:
-        """Tell, by the ledger's time stamps alone, whether a request may still be open."""
-        files = (self.ledger_file, self.ledger_file.with_name(f"{self.ledger_file.name}-wal"))
-        written = [file.stat().st_mtime for file in files if file.is_file()]
-        return bool(written) and time.time() - max(written) < self.consent_expires
 
     @property
     def is_local(self) -> bool:

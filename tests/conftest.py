@@ -11,6 +11,8 @@ from server.releases.models import AppId, Ask, Caller, LicenseState, Member, Por
 from server.releases.outcomes import Timing
 from server.releases.policy import Policy
 from server.releases.service import Releases
+from tests import postgres as postgres_server
+from tests.postgres import Postgres
 
 PORTAL_URL = "https://gis.example.com/portal"
 START = 1_795_000_000_000
@@ -94,6 +96,13 @@ class Desk:
 MakeDesk = Callable[..., Desk]
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, started when a test first needs it."""
+    with postgres_server.running() as server:
+        yield server
+
+
 @pytest.fixture
 def ledger_url(tmp_path: Path) -> str:
     return f"sqlite:///{(tmp_path / 'ledger.db').as_posix()}"
@@ -101,7 +110,7 @@ def ledger_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def ledger(ledger_url: str) -> Iterator[Ledger]:
-    opened = Ledger(ledger_url)
+    opened = Ledger(ledger_url, same_clock=False)
     yield opened
     opened.close()
 
@@ -116,8 +125,17 @@ def portal() -> FakePortal:
     return FakePortal()
 
 
+LedgerOf = Callable[[str], Ledger]
+
+
 @pytest.fixture
-def make_desk(ledger: Ledger, portal: FakePortal, clock: Clock) -> MakeDesk:
+def ledger_of(ledger: Ledger) -> LedgerOf:
+    """The ledger as a requester opens it."""
+    return lambda _: ledger
+
+
+@pytest.fixture
+def make_desk(ledger_of: LedgerOf, portal: FakePortal, clock: Clock) -> MakeDesk:
     """Make a use case; several of them share one ledger and one portal, as instances do."""
 
     def make(
@@ -126,6 +144,7 @@ def make_desk(ledger: Ledger, portal: FakePortal, clock: Clock) -> MakeDesk:
         timing: Timing | None = None,
         portal_url: str = PORTAL_URL,
     ) -> Desk:
+        ledger = ledger_of(requester)
         releases = Releases(
             portal=portal,
             portal_url=portal_url,

@@ -21,6 +21,7 @@ def test_address_and_account_are_enough() -> None:
     assert (settings.portal_timeout, settings.consent_timeout) == (30, 55)
     assert (settings.consent_expires, settings.log_level) == (3600, "WARNING")
     assert settings.ledger_url.startswith("sqlite:///")
+    assert settings.ledger_file is not None
     assert settings.ledger_file.name == "ledger.db"
 
 

@@ -88,7 +88,8 @@ class ApprovalPage:
         link = f"{self._origin}/enter/{self._links.new(request.release_id)}"
         if not await anyio.to_thread.run_sync(self._open_browser, link):
             self._opened.discard(request.release_id)
-            logger.warning("no browser could be opened for %s", request.release_id)
+            told = {"release_id": request.release_id}
+            logger.warning("no browser could be opened", extra=told)
 
     def address(self, release_id: str) -> str | None:
         """Return where a request is shown; None where no browser was ever given a key."""
@@ -158,6 +159,8 @@ class ApprovalPage:
         if verdict == "approved" and form.get("username", "").strip() != request.username:
             return await self._mistyped(request, session)
         decided = await self._decide(request, verdict)
+        if decided.state == "open":
+            return await self._request_page(decided, session, status=403, problem="not_counted")
         if not _counted(decided, verdict):
             return await self._too_late(decided, session)
         return RedirectResponse(f"/requests/{decided.release_id}", status_code=303)

@@ -8,6 +8,7 @@ by themselves.
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
@@ -18,13 +19,12 @@ from mcp.server.mcpserver import Context, Elicit
 
 from server.consent import form
 from server.consent.form import Confirmation, NotAsked
+from server.errors import LedgerUnavailable
 from server.releases.models import Refusal, Request, Route, Verdict
 
 if TYPE_CHECKING:
     from server.releases.service import Releases
 
-WATCH_SECONDS = 1.0
-START_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
 
@@ -52,6 +52,7 @@ class Routes:
         page: Page,
         approver: str,
         tasks: TaskGroup,
+        wake: Callable[[], None],
     ) -> None:
         self.enabled = enabled
         self._seconds = seconds
@@ -59,16 +60,18 @@ class Routes:
         self._page = page
         self._approver = approver
         self._tasks = tasks
-        self._watching = self._look_again = False
+        self._wake = wake
         self._escalating: set[str] = set()
 
     async def ask(
         self, ctx: Context[Any, Any], request: Request
     ) -> Elicit[Confirmation] | ElicitationResult[Confirmation] | NotAsked:
         """Ask an open request's person by form, where that can be done."""
-        if request.state != "open" or "form" not in self.enabled:
+        if request.state != "open":
             return NotAsked(why="no_form")
-        self.watch()
+        self._wake()
+        if "form" not in self.enabled or request.four_eyes:
+            return NotAsked(why="no_form")
         if request.reason == "no_answer" or request.reason == "form_failed":
             return NotAsked(why=request.reason)
         if await (await self._releases()).turned_away(request):
@@ -80,7 +83,7 @@ class Routes:
 
     async def conclude(self, ctx: Context[Any, Any], request: Request, answer: object) -> Request:
         """Record what the form's answer amounts to, and carry out a yes or open another route."""
-        if request.state != "open":
+        if request.state != "open" or request.four_eyes:
             return request
         match form.judge(answer, request):
             case "approved" | "declined" | "cancelled" | "mistyped" as verdict:
@@ -91,13 +94,19 @@ class Routes:
     async def decide(self, request: Request, verdict: Verdict, route: Route) -> Request:
         """Record a person's answer by any route, and carry out a yes at once."""
         releases = await self._releases()
-        return await releases.answer(
-            request.release_id, verdict, route=route, approver=self._approver
-        )
+        try:
+            return await releases.answer(
+                request.release_id, verdict, route=route, approver=self._approver
+            )
+        except LedgerUnavailable as error:
+            # Whether the answer was recorded is not known: the request may yet be carried out.
+            return replace(request, reason=error.reason, detail=str(error))
 
     def shows_card(self, ctx: Context[Any, Any], request: Request) -> bool:
         """Tell whether the card may ask this client's person about this request."""
-        return request.state == "open" and "card" in self.enabled and client_supports_apps(ctx)
+        if request.state != "open" or request.four_eyes or "card" not in self.enabled:
+            return False
+        return client_supports_apps(ctx)
 
     def address(self, request: Request) -> str | None:
         """Return where the approval page shows a request, without any key."""
@@ -110,32 +119,6 @@ class Routes:
         if request.reason in ("declined", "cancelled") and request.route == "form":
             return self._how_to_ask_otherwise()
         return ""
-
-    async def watch_soon(self) -> None:
-        """Watch a while after the start, which it would slow down."""
-        await anyio.sleep(START_SECONDS)
-        self.watch()
-
-    def watch(self) -> None:
-        """Carry out what is approved elsewhere, for as long as anything waits."""
-        self._look_again = True
-        if not self._watching:
-            self._watching = True
-            self._tasks.start_soon(self._watch)
-
-    async def _watch(self) -> None:
-        waiting, pause = True, WATCH_SECONDS
-        while waiting or self._look_again:
-            self._look_again = False
-            try:
-                waiting = await (await self._releases()).carry_out_approved()
-                pause = WATCH_SECONDS
-            except Exception:
-                # The server must go on, and a later look may succeed.
-                logger.exception("what was approved could not be looked for")
-                pause = min(2 * pause, 30 * WATCH_SECONDS)
-            await anyio.sleep(pause)
-        self._watching = False
 
     async def _open_others(
         self, ctx: Context[Any, Any], request: Request, why: form.Unanswered
@@ -164,15 +147,23 @@ class Routes:
         try:
             await self._open_page(await (await self._releases()).get(request.release_id))
         except Exception:
-            logger.exception("%s: the approval page could not be opened", request.release_id)
+            told = {"release_id": request.release_id}
+            logger.exception("the approval page could not be opened", extra=told)
 
     async def _open_page(self, request: Request) -> None:
         if request.state == "open" and "page" in self.enabled:
-            self.watch()
+            self._wake()
             await self._page.ask(request)
 
     def _how_to_answer(self, request: Request) -> str:
-        ways = [f"at a terminal with `arcgis-license-mcp approvals approve {request.release_id}`"]
+        command = f"`arcgis-license-mcp approvals approve {request.release_id}`"
+        if request.four_eyes:
+            return (
+                "Somebody else must answer, under another account of the ledger: on their approval "
+                f"page, or at their terminal with {command}. Tell the person so, look with "
+                "list_releases meanwhile, and do not call again."
+            )
+        ways = [f"at a terminal with {command}"]
         if address := self.address(request):
             ways.insert(0, f"on the approval page in the browser ({address})")
         if "card" in self.enabled:

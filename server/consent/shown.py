@@ -20,7 +20,7 @@ def facts(request: Request) -> list[tuple[str, str]]:
             f"version {request.portal_version}",
         ),
         ("The portal says", evidence(request)),
-        ("Asked by", request.requester + (f" through {request.client}" if request.client else "")),
+        ("Asked by", request.asked_by + (f" through {request.client}" if request.client else "")),
     ]
     return [*facts, ("Note", request.notice)] if request.notice else facts
 

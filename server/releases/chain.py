@@ -68,19 +68,29 @@ def link(last: Entry | None, release_id: str, at: int, event: str, changes: Row)
     )
 
 
-def check(entries: Iterable[Entry], rows: Iterable[Row]) -> Verification:
-    """Follow the chain, add up the entries of each request, and compare with the requests' rows."""
-    seq, head = 0, GENESIS
+def check(
+    entries: Iterable[Entry], rows: Iterable[Row], *, head: str | None = None
+) -> Verification:
+    """Follow the chain, add up the entries of each request, and compare with the requests' rows.
+
+    `head` is the hash of an entry that was noted earlier and must still be in the chain.
+    """
+    seq, last = 0, GENESIS
+    noted = head in (None, GENESIS)
     sums: dict[str, dict[str, object]] = {}
     last_of: dict[str, int] = {}
     for entry in entries:
-        fault = _fault(entry, seq + 1, head)
+        fault = _fault(entry, seq + 1, last)
         if fault is not None:
-            return Verification(seq, head, fault)
+            return Verification(seq, last, fault)
         sums.setdefault(entry.release_id, {}).update(entry.changed)
         seq = last_of[entry.release_id] = entry.seq
-        head = entry.hash
-    return Verification(seq, head, _disagreement(sums, last_of, rows))
+        last = entry.hash
+        noted = noted or last == head
+    fault = _disagreement(sums, last_of, rows)
+    if fault is None and not noted:
+        fault = "the noted head is not in its chain, so entries were rewritten or removed"
+    return Verification(seq, last, fault)
 
 
 def _fault(entry: Entry, expected: int, head: str) -> str | None:

@@ -157,7 +157,11 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as the ledger holds it. Times are in milliseconds since 1970."""
+    """A request as the ledger holds it. Times are in milliseconds since 1970.
+
+    `requester` and `approver` are the names that the processes give, as `name@machine`; the
+    accounts are who the database says is signed in, or the same names where it knows nobody.
+    """
 
     release_id: str
     created_at: int
@@ -187,6 +191,9 @@ class Request:
     lease_until: int | None = None
     verified: bool = False
     finished_at: int | None = None
+    requester_account: str = ""
+    approver_account: str | None = None
+    four_eyes: bool = False
 
     @property
     def product(self) -> Product:
@@ -205,6 +212,16 @@ class Request:
                 return self.state
 
     @property
+    def asked_by(self) -> str:
+        """Who asked: the name given, and the database's account where that is another."""
+        return _with_account(self.requester, self.requester_account)
+
+    @property
+    def answered_by(self) -> str | None:
+        """Who answered, likewise; None where nobody has."""
+        return self.approver and _with_account(self.approver, self.approver_account or "")
+
+    @property
     def ask(self) -> Ask:
         """What was asked for."""
         return Ask(self.username, self.app_id, self.ask_reason, self.ticket)
@@ -213,6 +230,10 @@ class Request:
     def reading_settles(self) -> bool:
         """Whether reading "no longer checked out" proves a release of this request."""
         return self.product.reliable and self.license == "offline"
+
+
+def _with_account(name: str, account: str) -> str:
+    return name if account in ("", name) else f"{name} (account {account})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
+import stamina
 
 from server.errors import LedgerUnavailable, NoClearAnswer, PortalError
 from server.releases.ledger import Ledger
@@ -67,7 +68,9 @@ class Timing:
     before sending everything is read anew. `lease`: nobody else settles a request that is being
     sent. `settles`: after it, a license that is still checked out was not released (an assumption:
     by then the portal has answered or dropped the request). `patience`: the outcome of a request
-    that another instance is sending is waited for.
+    that another instance is sending is waited for. `recording`: a ledger that fails is tried again
+    when an outcome is to be recorded. `gives_up`: a server stops looking by itself at an unknown
+    outcome that no reading has settled.
     """
 
     expires: int = 3_600_000
@@ -75,6 +78,8 @@ class Timing:
     lease: int = 120_000
     settles: int = 600_000
     patience: int = 0
+    recording: int = 0
+    gives_up: int = 86_400_000
 
 
 class Outcomes:
@@ -116,21 +121,31 @@ class Outcomes:
                 request = await in_thread(partial(self._ledger.get, request.release_id))
         return request
 
-    async def settle(self, portal_url: str) -> None:
-        """Settle unknown outcomes on this portal by reading."""
-        for request in await in_thread(partial(self._ledger.unsettled, self._clock())):
+    async def settle(self, portal_url: str) -> bool:
+        """Settle unknown outcomes on this portal by reading; tell whether a later one may help."""
+        left = False
+        for request in await in_thread(self._ledger.unsettled):
             if request.portal == portal_url:
-                await self._settle(request)
+                settled = await self._settle(request)
+                left = left or self._may_settle_later(settled)
+        return left
 
-    async def _settle(self, request: Request) -> None:
+    async def _settle(self, request: Request) -> Request:
+        if request.state == "sending" and self._clock() < (request.lease_until or 0):
+            return request
         reading = await self._read(request)
         if self._proves_release(request, reading):
-            await self._finish(request, "released", "confirmed", verified=True)
-        elif self._proves_no_effect(request, reading):
-            await self._finish(request, "not_released", "no_effect")
-        elif request.state == "sending":
+            return await self._finish(request, "released", "confirmed", verified=True)
+        if self._proves_no_effect(request, reading):
+            return await self._finish(request, "not_released", "no_effect")
+        if request.state == "sending":
             detail = "The server that sent it stopped before it recorded an answer."
-            await self._finish(request, "unknown", "outcome_unknown", detail=detail)
+            return await self._finish(request, "unknown", "outcome_unknown", detail=detail)
+        return request
+
+    def _may_settle_later(self, request: Request) -> bool:
+        age = self._clock() - (request.sent_at or 0)
+        return request.state in ("sending", "unknown") and age < self._timing.gives_up
 
     async def _send(self, request: Request) -> Request:
         try:
@@ -140,7 +155,8 @@ class Outcomes:
         except PortalError as error:
             return await self._finish(request, "not_released", error.reason, detail=str(error))
         except Exception:  # Whatever it is, the request may have left.
-            logger.exception("%s: sending failed unexpectedly", request.release_id)
+            told = {"release_id": request.release_id}
+            logger.exception("sending failed unexpectedly", extra=told)
             return await self._settle_by_reading(request, "The server failed unexpectedly.")
         reading = await self._read(request)
         verified = self._proves_release(request, reading)
@@ -163,17 +179,24 @@ class Outcomes:
     ) -> Request:
         call = partial(self._ledger.finish, verified=verified, detail=detail, now=self._clock())
         try:
-            return await in_thread(partial(call, request.release_id, state, reason))
+            seconds = self._timing.recording / 1000
+            async for attempt in stamina.retry_context(
+                on=LedgerUnavailable, attempts=None if seconds else 1, timeout=seconds or None
+            ):
+                with attempt:
+                    return await in_thread(partial(call, request.release_id, state, reason))
         except LedgerUnavailable as error:
-            logger.error("%s: %s was not recorded: %s", request.release_id, state, error)
-            kept = f"{detail} The ledger could not record this outcome; mend it.".strip()
-            return replace(request, state=state, reason=reason, verified=verified, detail=kept)
+            told = {"release_id": request.release_id, "state": state, "why": str(error)}
+            logger.error("the outcome was not recorded", extra=told)
+        kept = f"{detail} The ledger could not record this outcome; mend it.".strip()
+        return replace(request, state=state, reason=reason, verified=verified, detail=kept)
 
     async def _read(self, request: Request) -> LicenseState | None:
         try:
             return await self._portal.license(request.username, request.app_id)
         except PortalError as error:
-            logger.warning("%s: the reading failed: %s", request.release_id, error)
+            told = {"release_id": request.release_id, "why": str(error)}
+            logger.warning("the reading after it failed", extra=told)
             return None
 
     def _proves_release(self, request: Request, reading: LicenseState | None) -> bool:

@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from server.errors import SettingsError
-from server.releases.models import PRODUCTS, AppId, Ask, Evidence, Refusal, Usage
+from server.releases.models import PRODUCTS, AppId, Ask, Evidence, Refusal, Request, Usage
 from server.text import plain, quoted
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -41,6 +41,7 @@ class Policy(BaseModel):
     protected_members: list[str] = []
     protect_administrators: bool = True
     ticket_pattern: str | None = None
+    four_eyes: bool = False
     limits: Limits = Limits()
 
     @field_validator("ticket_pattern")
@@ -51,15 +52,25 @@ class Policy(BaseModel):
         return pattern
 
 
-def load(path: Path | None) -> Policy:
+def load(path: Path | None, *, shared: bool = False) -> Policy:
     """Read the policy from a TOML file, or return the defaults where there is none.
 
+    `shared` is whether the ledger is on a server, which knows who is signed in.
+
     Raises:
-        SettingsError: the file cannot be read, is not TOML, or has an unknown key or a wrong type;
-            one line that names it.
+        SettingsError: the file cannot be read, is not TOML, has an unknown key or a wrong type, or
+            wants four eyes of a ledger that knows nobody; one line that names it.
     """
-    if path is None:
-        return Policy()
+    policy = Policy() if path is None else _read(path)
+    if policy.four_eyes and not shared:
+        raise SettingsError(
+            f"POLICY_FILE {path}: four_eyes needs a ledger that knows who is signed in: set "
+            "LEDGER_URL to a PostgreSQL database, with an account for each person and agent"
+        )
+    return policy
+
+
+def _read(path: Path) -> Policy:
     try:
         return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
@@ -87,6 +98,15 @@ def refusal(policy: Policy, ask: Ask, usage: Usage, evidence: Evidence | None) -
     portal for a request that could never be granted.
     """
     return next(_objections(policy, ask, usage, evidence), None)
+
+
+def self_approval(policy: Policy, request: Request) -> Refusal | None:
+    """Refuse a yes of the account that asked, where the policy of either side wants four eyes."""
+    if not (policy.four_eyes or request.four_eyes):
+        return None
+    if request.approver_account != request.requester_account:
+        return None
+    return Refusal("self_approval", "The policy (four_eyes) wants somebody else to say yes.")
 
 
 def _objections(

@@ -1,48 +1,54 @@
 """The ledger's records: requests as rows, their changes as entries, and the reading of both.
 
 A row changes only through `_change`, which checks the state that it expects, moves the row and
-appends the entry in one transaction. Every transaction holds the write lock from its start, so what
-it read stays true until it commits, whichever process it runs in.
+appends the entry in one transaction, alone in writing. Reading keeps nobody waiting.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from server.errors import LedgerUnavailable
 from server.releases import schema
-from server.releases.chain import Entry, Verification, check, link
+from server.releases.chain import Entry, Verification, check
 from server.releases.models import Request, State, Usage
-from server.text import plain
+from server.releases.transactions import Transactions, Turn
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
+CLOCKS_DIFFER = 30_000
 _r = schema.requests.c
 
 
 class Records:
-    """The records at an SQLAlchemy URL, opened on first use. Every method blocks on the disk.
+    """The records at an SQLAlchemy URL, opened on first use. Every method blocks on the database.
 
-    Every method raises `LedgerUnavailable` where they cannot be read or written.
+    `same_clock` is whether the database's clock, where it has one, must agree with `now`. Every
+    method raises `LedgerUnavailable` where the records cannot be read or written.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = schema.open_engine(url)
-        self._prepared = False
+    def __init__(self, url: str, *, same_clock: bool = True) -> None:
+        self._book = Transactions(url)
+        self._same_clock = same_clock
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        self._book.close()
+
+    def exists(self) -> bool:
+        """Tell whether the database has a ledger's tables; makes none."""
+        return self._book.exists()
+
+    def prepare(self) -> None:
+        """Make the tables where there are none, and bring old ones up to date."""
+        self._book.prepare()
 
     def get(self, release_id: str, *, now: int | None = None) -> Request:
         """Return one request, expired if it is due `now`. Raises KeyError where there is none."""
-        with self._transaction() as connection:
-            if now is not None:
-                self._expire(connection, now)
+        self._expire_due(now)
+        with self._book.reading() as connection:
             return self._get(connection, release_id)
 
     def list(
@@ -62,10 +68,8 @@ class Records:
             query = query.where(_r.username == username)
         if states:
             query = query.where(_r.state.in_(states))
-        with self._transaction() as connection:
-            if now is not None:
-                self._expire(connection, now)
-            return [Request(**row) for row in connection.execute(query).mappings()]
+        self._expire_due(now)
+        return self._requests(query)
 
     def recent(self, limit: int) -> Sequence[Request]:
         """Return the newest requests first, as they stand; nothing expires by looking."""
@@ -80,17 +84,12 @@ class Records:
         )
         if portal is not None:
             query = query.where(_r.portal == portal)
-        with self._transaction() as connection:
-            self._expire(connection, now)
-            return [Request(**row) for row in connection.execute(query).mappings()]
+        self._expire_due(now)
+        return self._requests(query)
 
-    def unsettled(self, now: int) -> Sequence[Request]:
-        """Return the requests whose outcome is not known and that nobody is carrying out now."""
-        query = select(schema.requests).where(
-            or_(_r.state == "unknown", and_(_r.state == "sending", _r.lease_until <= now))
-        )
-        with self._transaction() as connection:
-            return [Request(**row) for row in connection.execute(query).mappings()]
+    def unsettled(self) -> Sequence[Request]:
+        """Return the requests that were sent and whose outcome is not known."""
+        return self._requests(select(schema.requests).where(_in("sending", "unknown")))
 
     def last_release(self, request: Request, since: int) -> Request | None:
         """Return the member's newest release of this product since then."""
@@ -100,45 +99,52 @@ class Records:
             .order_by(_r.finished_at.desc())
             .limit(1)
         )
-        with self._transaction() as connection:
-            row = connection.execute(query).mappings().first()
-            return Request(**row) if row else None
+        return next(iter(self._requests(query)), None)
 
     def usage(self, requester: str, portal: str, now: int) -> Usage:
-        """Count the intents that the limits speak of; an unknown outcome counts like a release."""
-        with self._transaction() as connection:
-            return self._usage(connection, requester, portal, now)
+        """Count the intents that the limits speak of; an unknown outcome counts like a release.
+
+        A database that knows who is signed in counts by that account, whatever name was given.
+        """
+        with self._book.reading() as connection:
+            account = self._book.account(connection) or requester
+            return self._usage(connection, account, portal, now)
 
     def entries(self, release_id: str | None = None) -> Sequence[Entry]:
         """Return all entries, or one request's, in their order."""
+        with self._book.reading() as connection:
+            return list(self._entries(connection, release_id))
+
+    def export(self) -> Iterator[Entry]:
+        """Return all entries as they stand at one moment, without holding them all."""
+        with (
+            self._book.reading() as connection,
+            closing(self._entries(connection)) as entries,
+        ):
+            yield from entries
+
+    def verify(self, head: str | None = None) -> Verification:
+        """Follow the whole chain, compare it with the requests, and look for a noted head."""
+        with (
+            self._book.reading() as connection,
+            closing(self._entries(connection)) as entries,
+            closing(_rows(connection, select(schema.requests))) as rows,
+        ):
+            return check(entries, rows, head=head)
+
+    def _requests(self, query: Select[Any]) -> Sequence[Request]:
+        with self._book.reading() as connection:
+            return [Request(**row) for row in connection.execute(query).mappings()]
+
+    def _entries(
+        self, connection: Connection, release_id: str | None = None
+    ) -> Generator[Entry, None, None]:
         query = select(schema.entries).order_by(schema.entries.c.seq)
         if release_id is not None:
             query = query.where(schema.entries.c.release_id == release_id)
-        with self._transaction() as connection:
-            return [Entry(**row) for row in connection.execute(query).mappings()]
-
-    def verify(self) -> Verification:
-        """Follow the whole chain and compare it with the requests."""
-        with self._transaction() as connection:
-            entries = (
-                Entry(**row)
-                for row in connection.execute(
-                    select(schema.entries).order_by(schema.entries.c.seq)
-                ).mappings()
-            )
-            rows = (dict(r) for r in connection.execute(select(schema.requests)).mappings())
-            return check(entries, rows)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                if not self._prepared:
-                    schema.prepare(connection)
-                yield connection
-            self._prepared = True
-        except (SQLAlchemyError, OSError) as error:
-            raise LedgerUnavailable(plain(getattr(error, "orig", None) or error)) from error
+        with closing(_rows(connection, query)) as rows:
+            for row in rows:
+                yield Entry(**row)
 
     def _get(self, connection: Connection, release_id: str) -> Request:
         query = select(schema.requests).where(_r.release_id == release_id)
@@ -147,47 +153,63 @@ class Records:
             raise KeyError(release_id)
         return Request(**row)
 
-    def _usage(self, connection: Connection, requester: str, portal: str, now: int) -> Usage:
+    def _usage(self, connection: Connection, account: str, portal: str, now: int) -> Usage:
         def sent_since(since: int, whose: ColumnElement[bool]) -> int:
             query = select(func.count()).where(_r.sent_at > since, whose)
             return int(connection.execute(query).scalar_one())
 
         return Usage(
-            requester_hour=sent_since(now - HOUR, _r.requester == requester),
+            requester_hour=sent_since(now - HOUR, _r.requester_account == account),
             portal_day=sent_since(now - DAY, _r.portal == portal),
         )
 
-    def _expire(self, connection: Connection, now: int) -> None:
-        due = select(_r.release_id).where(_r.state.in_(("open", "approved")), _r.expires_at <= now)
-        for release_id in connection.execute(due).scalars().all():
+    def _expire_due(self, now: int | None) -> None:
+        if now is None:
+            return
+        with self._book.reading() as connection:
+            due = connection.execute(_due(now).limit(1)).first()
+        if due is not None:
+            with self._book.writing() as turn:
+                self._check_clock(turn, now)
+                self._expire(turn, now)
+
+    def _expire(self, turn: Turn, now: int) -> None:
+        for release_id in turn.connection.execute(_due(now)).scalars().all():
             changes = {"state": "not_released", "reason": "expired", "finished_at": now}
-            self._change(connection, release_id, "expired", now, {"open", "approved"}, changes)
+            self._change(turn, release_id, "expired", now, _in("open", "approved"), changes)
+
+    def _check_clock(self, turn: Turn, now: int) -> None:
+        """Refuse a clock by which requests would live too long, or end too early for others."""
+        time, newest = turn.session.time, schema.newest_entry(turn.connection)
+        if self._same_clock and time is not None and abs(now - time) > CLOCKS_DIFFER:
+            why = f"this machine's clock is {abs(now - time) // 1000} s off its database's"
+        elif newest is not None and newest.at - now > CLOCKS_DIFFER:
+            why = f"its newest entry is {(newest.at - now) // 1000} s ahead of this clock"
+        else:
+            return
+        raise LedgerUnavailable(why, "Correct the clock of this machine, then try again.")
 
     def _change(
         self,
-        connection: Connection,
+        turn: Turn,
         release_id: str,
         event: str,
         now: int,
-        expected: set[State],
+        expected: ColumnElement[bool],
         changes: dict[str, Any],
     ) -> bool:
-        moved = connection.execute(
-            schema.requests.update()
-            .where(_r.release_id == release_id, _r.state.in_(expected))
-            .values(**changes)
+        row = {name: value for name, value in changes.items() if name in _r}
+        moved = turn.connection.execute(
+            schema.requests.update().where(_r.release_id == release_id, expected).values(**row)
         )
         if moved.rowcount == 1:
-            self._append(connection, release_id, now, event, changes)
+            self._append(turn, release_id, now, event, changes)
         return moved.rowcount == 1
 
     def _append(
-        self, connection: Connection, release_id: str, at: int, event: str, changes: dict[str, Any]
+        self, turn: Turn, release_id: str, at: int, event: str, changes: dict[str, Any]
     ) -> None:
-        newest = select(schema.entries).order_by(schema.entries.c.seq.desc()).limit(1)
-        row = connection.execute(newest).mappings().first()
-        entry = link(Entry(**row) if row else None, release_id, at, event, changes)
-        connection.execute(schema.entries.insert().values(**asdict(entry)))
+        turn.appended.append(schema.append(turn.connection, release_id, at, event, changes))
 
 
 def same_license(request: Request) -> ColumnElement[bool]:
@@ -197,3 +219,18 @@ def same_license(request: Request) -> ColumnElement[bool]:
         _r.username == request.username,
         _r.app_id == request.app_id,
     )
+
+
+def _rows(connection: Connection, query: Select[Any]) -> Generator[dict[str, Any], None, None]:
+    """Read row by row, without holding them all."""
+    with connection.execute(query, execution_options={"yield_per": 1000}) as found:
+        for row in found.mappings():
+            yield dict(row)
+
+
+def _in(*states: State) -> ColumnElement[bool]:
+    return _r.state.in_(states)
+
+
+def _due(now: int) -> Select[Any]:
+    return select(_r.release_id).where(_in("open", "approved"), _r.expires_at <= now)

@@ -1,12 +1,6 @@
-"""The ledger's two tables, and how a SQLite file is opened so that a commit is on the disk.
+"""The ledger's two tables: a request is a row, and every change of it an entry of the chain."""
 
-WAL lets a reader and a writer work at once; `synchronous=FULL` makes every commit wait for the
-disk; every transaction takes the write lock at its start, so what it read stays true until it
-commits, whichever process it runs in.
-"""
-
-import os
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import (
@@ -14,22 +8,16 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
-    Engine,
     Index,
     Integer,
     MetaData,
     String,
     Table,
     Text,
-    create_engine,
-    event,
-    make_url,
+    select,
 )
 
-from server.errors import LedgerUnavailable
-
-SCHEMA = 1
-BUSY_SECONDS = 5.0
+from server.releases.chain import Entry, link
 
 metadata = MetaData()
 
@@ -49,16 +37,19 @@ requests = Table(
     Column("last_login", BigInteger),
     Column("read_at", BigInteger),
     Column("requester", Text, nullable=False),
+    Column("requester_account", Text, nullable=False),
     Column("client", Text, nullable=False),
     Column("ask_reason", Text, nullable=False),
     Column("ticket", Text, nullable=False),
     Column("notice", Text, nullable=False),
+    Column("four_eyes", Boolean, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("route", Text),
     Column("approver", Text),
+    Column("approver_account", Text),
     Column("decided_at", BigInteger),
     Column("sent_at", BigInteger),
     Column("lease_until", BigInteger),
@@ -67,6 +58,7 @@ requests = Table(
     Index("requests_by_member", "portal", "username", "app_id"),
     Index("requests_by_state", "state", "expires_at"),
     Index("requests_by_sending", "portal", "sent_at"),
+    Index("requests_by_requester", "requester_account", "sent_at"),
 )
 
 entries = Table(
@@ -83,43 +75,18 @@ entries = Table(
 )
 
 
-def open_engine(url: str) -> Engine:
-    """Return an engine for `url`; nothing is opened before its first transaction."""
-    path = make_url(url).database
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-    event.listen(engine, "do_connect", lambda *_: _create_privately(path))
-    event.listen(engine, "connect", _make_durable)
-    event.listen(engine, "begin", _lock_for_writing)
-    return engine
+def newest_entry(connection: Connection) -> Entry | None:
+    """Return the chain's last entry."""
+    query = select(entries).order_by(entries.c.seq.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    return Entry(**row) if row else None
 
 
-def prepare(connection: Connection) -> None:
-    """Create the tables in a new ledger.
-
-    Raises:
-        LedgerUnavailable: the file was written by a newer version of this program.
-    """
-    found = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-    if found > SCHEMA:
-        raise LedgerUnavailable("it was written by a newer version of arcgis-license-mcp")
-    if found < SCHEMA:
-        metadata.create_all(connection)
-        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
-
-
-def _create_privately(path: str | None) -> None:
-    file = Path(str(path))
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-
-
-def _make_durable(connection: Any, _record: object) -> None:
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.close()
-
-
-def _lock_for_writing(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def append(
+    connection: Connection, release_id: str, at: int, event: str, changes: dict[str, Any]
+) -> Entry:
+    """Add an entry to the chain, whose times never go back."""
+    newest = newest_entry(connection)
+    entry = link(newest, release_id, max(at, newest.at if newest else 0), event, changes)
+    connection.execute(entries.insert().values(**asdict(entry)))
+    return entry

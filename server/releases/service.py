@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from server.errors import PortalError
+from server.errors import LedgerUnavailable, PortalError
 from server.releases.chain import Entry
 from server.releases.ledger import Ledger
 from server.releases.models import (
@@ -27,7 +27,8 @@ from server.releases.models import (
     Verdict,
 )
 from server.releases.outcomes import Outcomes, Portal, Timing, in_thread
-from server.releases.policy import Policy, refusal
+from server.releases.policy import Policy, refusal, self_approval
+from server.releases.readings import Readings
 from server.releases.records import DAY, HOUR
 from server.text import plain, quoted
 
@@ -48,7 +49,6 @@ class Releases:
         clock: Callable[[], int],
         timing: Timing,
     ) -> None:
-        self._portal = portal
         self._portal_url = portal_url
         self._ledger = ledger
         self._policy = policy
@@ -56,20 +56,12 @@ class Releases:
         self._clock = clock
         self._timing = timing
         self._outcomes = Outcomes(portal=portal, ledger=ledger, clock=clock, timing=timing)
+        self._readings = Readings(portal, clock, timing.fresh)
         self._answering: set[str] = set()
-        self._readings: dict[tuple[str, AppId], Evidence] = {}
 
-    async def look(self, username: str, app_id: AppId, *, max_age: int = 0) -> Evidence:
-        """Read what the portal says of a member and a product; at most `max_age` ms old."""
-        known = self._readings.get((username, app_id))
-        if known is not None and self._clock() - known.read_at < max_age:
-            return known
-        facts = await self._portal.facts()
-        member = await self._portal.member(username)
-        state = await self._portal.license(username, app_id)
-        evidence = Evidence(facts, member, app_id, state, self._clock())
-        self._remember(evidence)
-        return evidence
+    async def look(self, username: str, app_id: AppId) -> Evidence:
+        """Read what the portal says of a member and a product. Raises PortalError."""
+        return await self._readings.anew(username, app_id)
 
     async def request(self, ask: Ask, client: str = "") -> Request:
         """Record what is asked for, or return the live request that it repeats.
@@ -101,8 +93,8 @@ class Releases:
         """Record a person's answer and carry out a yes, before anything else here may do it."""
         self._answering.add(release_id)
         try:
-            await self.decide(release_id, verdict, route=route, approver=approver)
-            return await self.carry_out(release_id)
+            decided = await self.decide(release_id, verdict, route=route, approver=approver)
+            return await self._carried_out(decided)
         finally:
             self._answering.discard(release_id)
 
@@ -157,8 +149,8 @@ class Releases:
     async def carry_out_approved(self) -> bool:
         """Carry out what was approved elsewhere; tell whether anything is still waiting.
 
-        Where the portal cannot be read from here, the request is left to another instance or to a
-        later look, until it expires.
+        Where the portal cannot be read from here, or this server's own policy forbids what another
+        one asked for, the request is left to another instance or to a later look.
         """
         waiting = await in_thread(partial(self._ledger.waiting, self._portal_url, self._clock()))
         for request in waiting:
@@ -166,7 +158,7 @@ class Releases:
                 try:
                     await self._carry_out(request)
                 except PortalError as error:
-                    logger.warning("%s cannot be sent from here: %s", request.release_id, error)
+                    _tell("cannot be sent from here", request, str(error))
         return bool(waiting)
 
     async def carry_out(self, release_id: str) -> Request:
@@ -174,23 +166,36 @@ class Releases:
 
         Where another instance is sending it just now, its outcome is waited for.
         """
-        request = await in_thread(partial(self._ledger.get, release_id))
+        return await self._carried_out(await in_thread(partial(self._ledger.get, release_id)))
+
+    async def _carried_out(self, request: Request) -> Request:
         try:
-            request = await self._carry_out(request)
-        except PortalError as error:
-            return await self.refuse(release_id, Refusal(error.reason, str(error)))
-        return await self._outcomes.arrived(request)
+            try:
+                request = await self._carry_out(request)
+            except PortalError as error:
+                return await self.refuse(request.release_id, Refusal(error.reason, str(error)))
+            return await self._outcomes.arrived(request)
+        except LedgerUnavailable as error:
+            # The request stands as it stood: another server, or a later look, may go on with it.
+            return replace(request, reason=error.reason, detail=str(error))
 
     async def _carry_out(self, request: Request) -> Request:
         if request.state != "approved" or request.portal != self._portal_url:
             # A ledger may serve several portals; each request is sent to its own alone.
             return request
-        evidence = await self.look(request.username, request.app_id)
-        refused = refusal(self._policy, request.ask, Usage(), evidence)
+        evidence = await self._readings.anew(request.username, request.app_id)
+        refused = self._may(request, Usage(), evidence)
         if refused is not None:
-            return await self.refuse(request.release_id, refused)
-        self._readings.pop((request.username, request.app_id), None)
+            return await self._refuse_or_leave(request, refused)
+        self._readings.forget(request.username, request.app_id)
         return await self._outcomes.send(request.release_id, may=partial(self._may, request))
+
+    async def _refuse_or_leave(self, request: Request, refused: Refusal) -> Request:
+        foreign = request.requester != self._caller.requester
+        if foreign and refused.reason in ("policy", "read_only"):
+            _tell("is left to another server", request, refused.detail)
+            return request
+        return await self.refuse(request.release_id, refused)
 
     async def find(
         self,
@@ -213,12 +218,19 @@ class Releases:
             )
         )
 
-    async def settle(self) -> None:
-        """Settle unknown outcomes on this portal by reading, never by sending."""
-        await self._outcomes.settle(self._portal_url)
+    async def settle(self) -> bool:
+        """Settle unknown outcomes on this portal by reading, never by sending.
 
-    def _may(self, request: Request, usage: Usage) -> Refusal | None:
-        return refusal(self._policy, request.ask, usage, None)
+        Tells whether a later reading may settle what is left.
+        """
+        return await self._outcomes.settle(self._portal_url)
+
+    def _may(
+        self, request: Request, usage: Usage, evidence: Evidence | None = None
+    ) -> Refusal | None:
+        return self_approval(self._policy, request) or refusal(
+            self._policy, request.ask, usage, evidence
+        )
 
     async def _examined(self, draft: Request) -> Request:
         usage = await in_thread(
@@ -228,7 +240,7 @@ class Releases:
         if refused is not None:
             return self._refused(draft, refused)
         try:
-            evidence = await self.look(draft.username, draft.app_id, max_age=self._timing.fresh)
+            evidence = await self._readings.recent(draft.username, draft.app_id)
         except PortalError as error:
             return self._refused(draft, Refusal(error.reason, str(error)))
         draft = await self._with_evidence(draft, evidence)
@@ -256,6 +268,7 @@ class Releases:
             ticket=plain(ask.ticket, 64),
             notice="",
             expires_at=now + self._timing.expires,
+            four_eyes=self._policy.four_eyes,
             state="open",
             reason="waiting",
         )
@@ -285,11 +298,6 @@ class Releases:
             notice="" if before is None else _notice(before, draft.created_at),
         )
 
-    def _remember(self, evidence: Evidence) -> None:
-        horizon = self._clock() - self._timing.fresh
-        self._readings = {k: e for k, e in self._readings.items() if e.read_at > horizon}
-        self._readings[evidence.member.username, evidence.app_id] = evidence
-
 
 def _notice(before: Request, now: int) -> str:
     hours = (now - (before.finished_at or now)) // HOUR
@@ -297,3 +305,7 @@ def _notice(before: Request, now: int) -> str:
     ago = when if hours < 48 else f"{hours // 24} days"
     why = quoted(before.ask_reason, 120)
     return f"This license was already released {ago} ago ({before.release_id}, {why})."
+
+
+def _tell(what: str, request: Request, why: str) -> None:
+    logger.warning(what, extra={"release_id": request.release_id, "why": why})

@@ -12,16 +12,14 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from server.releases.ledger import Ledger
 from tests.office import RELEASE, Office, open_office, text
 
 pytestmark = pytest.mark.anyio
 
 
-def at_a_terminal(ledger: Ledger, command: str, release_id: str, typed: str) -> tuple[int, str]:
+def at_a_terminal(url: str, command: str, release_id: str, typed: str) -> tuple[int, str]:
     """Run `approvals` on a terminal of its own, type a line, and return what it printed."""
     ours, theirs = pty.openpty()
-    url = str(ledger._engine.url)
     child = subprocess.Popen(
         [sys.executable, "-m", "server", "approvals", command, release_id],
         stdin=theirs,
@@ -43,7 +41,9 @@ def at_a_terminal(ledger: Ledger, command: str, release_id: str, typed: str) -> 
 
 
 async def answer(office: Office, command: str, release_id: str, typed: str = "") -> tuple[int, str]:
-    return await anyio.to_thread.run_sync(at_a_terminal, office.ledger, command, release_id, typed)
+    return await anyio.to_thread.run_sync(
+        at_a_terminal, office.env["LEDGER_URL"], command, release_id, typed
+    )
 
 
 @pytest.mark.promise("one-post")
@@ -94,7 +94,7 @@ async def test_without_a_terminal_nobody_answers(tmp_path: Path) -> None:
         refused = await anyio.run_process(
             [sys.executable, "-m", "server", "approvals", "approve", told["release_id"]],
             input=b"jsmith\n",
-            env={**os.environ, "LEDGER_URL": str(office.ledger._engine.url)},
+            env={**os.environ, "LEDGER_URL": office.env["LEDGER_URL"]},
             check=False,
         )
         assert refused.returncode == 2

@@ -9,8 +9,8 @@ import pytest
 from mcp import Client
 from mcp_types import ElicitResult, ErrorData
 
-from server import app, settings
-from server.consent import browser, routes
+from server import app, settings, watcher
+from server.consent import browser
 from server.releases.policy import Policy
 from tests.office import ERAS, RELEASE, Era, Office, action, open_office, structured, typing, until
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "WATCH_SECONDS", 0.01)
-    monkeypatch.setattr(routes, "START_SECONDS", 0.01)
+    for name in ("START_SECONDS", "WATCH_SECONDS", "IDLE_SECONDS"):
+        monkeypatch.setattr(watcher, name, 0.01)
 
 
 async def settled(office: Office, release_id: str) -> str:

@@ -1,7 +1,5 @@
 """The chain: whoever changes, removes or reorders an entry, or a row, is found and named."""
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -91,17 +89,3 @@ async def test_entries_hold_what_was_asked_and_answered_and_no_more(desk: Desk) 
     assert events == ["asked", "approved", "sending", "released"]
     names = {name for entry in desk.ledger.entries(first) for name in entry.changed}
     assert not {name for name in names if "token" in name or "password" in name or "key" in name}
-
-
-def test_a_ledger_of_a_newer_version_is_refused(ledger: Ledger, ledger_url: str) -> None:
-    ledger.verify()
-    tamper(ledger_url, "PRAGMA user_version = 99")
-    other = Ledger(ledger_url)
-    with pytest.raises(Exception, match="newer version"):
-        other.verify()
-    other.close()
-
-
-def test_the_file_is_private(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.verify()
-    assert (tmp_path / "ledger.db").stat().st_mode & 0o077 == 0

@@ -1,8 +1,5 @@
 """After the intent: what the portal's answer and a reading prove, and what they do not."""
 
-import sqlite3
-from pathlib import Path
-
 import anyio
 import anyio.lowlevel
 import pytest
@@ -179,51 +176,20 @@ async def test_a_caller_cancelled_before_the_intent_sends_nothing(desk: Desk) ->
 
 
 @pytest.mark.promise("durable-intent")
-async def test_the_intent_is_in_the_file_when_the_request_arrives(
-    desk: Desk, tmp_path: Path
+async def test_the_intent_is_committed_when_the_request_arrives(
+    desk: Desk, ledger_url: str
 ) -> None:
     request = await approved(desk)
     seen: list[str] = []
 
     def look() -> None:
-        connection = sqlite3.connect(tmp_path / "ledger.db")
-        seen.extend(row[0] for row in connection.execute("SELECT state FROM requests"))
-        connection.close()
+        other = Ledger(ledger_url)
+        seen.append(other.get(request.release_id).state)
+        other.close()
 
     desk.portal.before_answer = look
     await desk.releases.carry_out(request.release_id)
     assert seen == ["sending"]
-
-
-@pytest.mark.promise("durable-intent")
-async def test_a_locked_ledger_means_no_release(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("server.releases.schema.BUSY_SECONDS", 0.05)
-    request = await approved(desk)
-    other = Ledger(f"sqlite:///{(tmp_path / 'ledger.db').as_posix()}")
-    blocker = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
-    blocker.execute("BEGIN EXCLUSIVE")
-    try:
-        with pytest.raises(LedgerUnavailable):
-            other.begin_sending(request.release_id, now=desk.clock(), lease=1, may=lambda _: None)
-    finally:
-        blocker.close()
-        other.close()
-    assert desk.portal.released == []
-
-
-@pytest.mark.promise("durable-intent")
-async def test_a_full_disk_means_no_release(desk: Desk) -> None:
-    request = await approved(desk)
-    with desk.ledger._engine.begin() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-    filler = {"detail": "x" * 200_000}
-    with pytest.raises(LedgerUnavailable), desk.ledger._transaction() as connection:
-        desk.ledger._change(connection, request.release_id, "note", 1, {"approved"}, filler)
-    assert desk.ledger.get(request.release_id).state == "approved"
-    assert desk.portal.released == []
 
 
 async def test_an_outcome_that_cannot_be_recorded_is_told_and_settled_later(
@@ -232,7 +198,7 @@ async def test_an_outcome_that_cannot_be_recorded_is_told_and_settled_later(
     request = await approved(desk)
 
     def full(*_: object, **__: object) -> None:
-        raise LedgerUnavailable("database or disk is full")
+        raise LedgerUnavailable("database or disk is full", "Mend it.")
 
     with monkeypatch.context() as patched:
         patched.setattr(desk.ledger, "finish", full)

@@ -149,7 +149,7 @@ class Promises(RuleBasedStateMachine):
     def the_portal_changes_its_manner(self, manner: Manner) -> None:
         self.portal.manner = manner
 
-    @precondition(lambda self: not self.ledger.unsettled(1 << 62))
+    @precondition(lambda self: not self.ledger.unsettled())
     @rule()
     def the_license_is_checked_out_again(self) -> None:
         self.portal.license_state = "offline"

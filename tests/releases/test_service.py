@@ -356,7 +356,7 @@ async def test_a_ledger_that_cannot_be_written_records_nothing_and_asks_nobody(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise LedgerUnavailable("database or disk is full")
+        raise LedgerUnavailable("database or disk is full", "Mend it.")
 
     monkeypatch.setattr(desk.ledger, "open", full)
     with pytest.raises(LedgerUnavailable):
