@@ -13,7 +13,7 @@ _RENAMED = {"asctime": "time", "levelname": "level", "name": "logger", "message"
 
 
 def start(level: str) -> None:
-    """Log everything of this level and above, whichever library says it."""
+    """Log what this program says of this level and above, and the warnings of its libraries."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter(
@@ -22,7 +22,7 @@ def start(level: str) -> None:
             rename_fields=_RENAMED,
         )
     )
-    logging.basicConfig(level=level, handlers=[handler])
-    # httpx logs every address at INFO, and a member's username can be in it.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # What libraries say at lower levels can hold addresses, headers and whole messages.
+    logging.basicConfig(level=max(logging.WARNING, logging.getLevelName(level)), handlers=[handler])
+    logging.getLogger("server").setLevel(level)
     logging.getLogger("stamina").setLevel(logging.ERROR)
