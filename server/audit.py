@@ -1,6 +1,7 @@
 """The ledger as an auditor reads it, at a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 
 import click
@@ -15,27 +16,27 @@ from server.settings import LedgerSettings
 from server.text import plain
 
 
-def open_existing(settings: LedgerSettings) -> Ledger:
+@contextmanager
+def existing(settings: LedgerSettings) -> Iterator[Ledger]:
     """Open the ledger, and create none where there is none.
 
     Raises:
         SettingsError: there is no ledger at this address.
     """
     file = settings.ledger_file
-    ledger = Ledger(settings.ledger_url)
-    if (file is not None and not file.is_file()) or not ledger.exists():
-        raise SettingsError(
-            f"There is no ledger at {settings.ledger_name} yet; the first request makes it. "
-            "LEDGER_URL names another."
-        )
-    return ledger
+    with closing(Ledger(settings.ledger_url)) as ledger:
+        if (file is not None and not file.is_file()) or not ledger.exists():
+            raise SettingsError(
+                f"There is no ledger at {settings.ledger_name} yet; the first request makes it. "
+                "LEDGER_URL names another."
+            )
+        yield ledger
 
 
 def init(settings: LedgerSettings) -> None:
     """Make the tables of a new ledger, or bring old ones up to date."""
-    ledger = Ledger(settings.ledger_url)
-    ledger.prepare()
-    ledger.close()
+    with closing(Ledger(settings.ledger_url)) as ledger:
+        ledger.prepare()
     click.echo(f"The ledger at {settings.ledger_name} is ready.")
 
 

@@ -134,8 +134,8 @@ def list_waiting(settings: "LedgerSettings") -> None:
     """List what is waiting for an answer."""
     from server import approvals, audit
 
-    with _plainly():
-        approvals.show_waiting(audit.open_existing(settings))
+    with _plainly(), audit.existing(settings) as ledger:
+        approvals.show_waiting(ledger)
 
 
 @approvals.command("approve")
@@ -158,10 +158,9 @@ def _answer(settings: "LedgerSettings", release_id: str, *, approve: bool) -> No
     from server import approvals, audit
     from server.settings import caller
 
-    with _plainly():
-        opened = audit.open_existing(settings)
+    with _plainly(), audit.existing(settings) as ledger:
         who = caller().requester
-        sys.exit(approvals.answer(opened, release_id, approve=approve, approver=who))
+        sys.exit(approvals.answer(ledger, release_id, approve=approve, approver=who))
 
 
 @commands.group()
@@ -189,8 +188,8 @@ def list_requests(settings: "LedgerSettings", limit: int) -> None:
     """List the newest requests first."""
     from server import audit
 
-    with _plainly():
-        audit.show_list(audit.open_existing(settings), limit)
+    with _plainly(), audit.existing(settings) as ledger:
+        audit.show_list(ledger, limit)
 
 
 @ledger.command("show")
@@ -200,8 +199,8 @@ def show_request(settings: "LedgerSettings", release_id: str) -> None:
     """Show one request and everything that happened to it."""
     from server import audit
 
-    with _plainly():
-        sys.exit(audit.show_one(audit.open_existing(settings), release_id))
+    with _plainly(), audit.existing(settings) as ledger:
+        sys.exit(audit.show_one(ledger, release_id))
 
 
 @ledger.command()
@@ -211,8 +210,8 @@ def verify(settings: "LedgerSettings", head: str | None) -> None:
     """Follow the chain of entries, and name the first that was changed, removed or reordered."""
     from server import audit
 
-    with _plainly():
-        sys.exit(audit.verify(audit.open_existing(settings), head))
+    with _plainly(), audit.existing(settings) as ledger:
+        sys.exit(audit.verify(ledger, head))
 
 
 @ledger.command()
@@ -221,5 +220,5 @@ def export(settings: "LedgerSettings") -> None:
     """Print all entries as JSON Lines, for keeping them where this ledger's writers cannot."""
     from server import audit
 
-    with _plainly():
-        audit.export(audit.open_existing(settings))
+    with _plainly(), audit.existing(settings) as ledger:
+        audit.export(ledger)

@@ -132,7 +132,11 @@ async def open_office(
         child = StdioServerParameters(
             command=sys.executable, args=["-m", "server"], env={**os.environ, **env}
         )
-        server = child if stdio else app.build(chosen, load(chosen.policy_file))
+        server = (
+            child
+            if stdio
+            else app.build(chosen, load(chosen.policy_file, shared=chosen.ledger_is_shared))
+        )
         callback = asked if answer is not None else None
         async with Client(
             server, mode=era, elicitation_callback=callback, extensions=[CARDS] if apps else None

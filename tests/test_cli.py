@@ -1,7 +1,9 @@
 """The commands, as somebody at a terminal meets them."""
 
+import json
 import os
 import sqlite3
+from hashlib import sha256
 from pathlib import Path
 
 import anyio.to_thread
@@ -15,6 +17,7 @@ from server.sandbox.portal import SandboxPortal
 from server.sandbox.runner import running
 from tests.conftest import ASK, Desk
 from tests.office import environment
+from tests.postgres import Postgres
 
 GOOD = {
     "PORTAL_URL": "https://gis.example.com/portal",
@@ -178,9 +181,51 @@ async def test_a_ledger_that_was_changed_is_found_out(
     assert "approver" in result.output
 
 
+@pytest.mark.anyio
+@pytest.mark.promise("tamper-evident")
+async def test_an_export_is_enough_to_follow_the_chain_elsewhere(
+    desk: Desk, ledger_url: str
+) -> None:
+    release_id = await one_release(desk)
+    exported = run("ledger", "export", env={"LEDGER_URL": ledger_url}).output
+    previous = "0" * 64
+    for number, line in enumerate(exported.splitlines(), 1):
+        entry = json.loads(line)
+        changes = json.dumps(entry["changes"], sort_keys=True, separators=(",", ":"))
+        hashed = [number, release_id, entry["at"], entry["event"], changes, previous]
+        previous = sha256(json.dumps(hashed, separators=(",", ":")).encode()).hexdigest()
+        assert (entry["seq"], entry["hash"]) == (number, previous)
+    assert previous == desk.ledger.verify().head
+
+
+def test_a_ledger_is_made_by_its_owner(tmp_path: Path) -> None:
+    env = {"LEDGER_URL": f"sqlite:///{(tmp_path / 'new.db').as_posix()}"}
+    assert "is ready" in run("ledger", "init", env=env).output
+    assert run("ledger", "init", env=env).exit_code == 0
+    assert "Nothing has been asked" in run("ledger", "list", env=env).output
+
+
+@pytest.mark.promise("no-secrets")
+def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:
+    url = "postgresql+psycopg://ana:a-secret@127.0.0.1:1/ledger?connect_timeout=1"
+    result = run("ledger", "list", env={"LEDGER_URL": url})
+    assert result.exit_code == 1
+    assert "The ledger cannot be used" in result.output
+    assert "LEDGER_URL" in result.output
+    assert "a-secret" not in result.output
+
+
+@pytest.mark.promise("no-secrets")
+def test_a_database_without_a_ledger_is_named_without_its_password(postgres: Postgres) -> None:
+    result = run("ledger", "list", env={"LEDGER_URL": postgres.new_ledger()})
+    assert result.exit_code == 1
+    assert "There is no ledger at" in result.output
+    assert "@" not in result.output
+
+
 def test_a_ledger_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     env = {"LEDGER_URL": f"sqlite:///{(tmp_path / 'none.db').as_posix()}"}
-    for command in (["list"], ["show", "R-2222-2222"], ["verify"]):
+    for command in (["list"], ["show", "R-2222-2222"], ["verify"], ["export"]):
         result = run("ledger", *command, env=env)
         assert result.exit_code == 1
         assert "There is no ledger" in result.output

@@ -67,6 +67,7 @@ def test_an_address_is_taken_as_people_paste_it(given: str, expected: str) -> No
         ("LEDGER_URL", "sqlite:///:memory:"),
         ("LEDGER_URL", "sqlite://"),
         ("LEDGER_URL", "mysql://u:secret-password@h/db"),
+        ("LEDGER_URL", "postgresql://u:secret-password@h/db"),
         ("CONSENT_ROUTES", "fax"),
         ("CONSENT_TIMEOUT", "-1"),
         ("CONSENT_EXPIRES", "1"),
@@ -134,3 +135,18 @@ def test_a_process_without_an_account_still_has_a_requester(
 
     monkeypatch.setattr("getpass.getuser", nobody)
     assert caller().requester.startswith("unknown@")
+
+
+@pytest.mark.promise("no-secrets")
+def test_a_ledger_on_a_server_is_shared_and_named_without_its_password() -> None:
+    url = "postgresql+psycopg://ana:secret-password@db.example.com/licenses"
+    settings = load(GOOD | {"LEDGER_URL": url})
+    assert settings.ledger_is_shared
+    assert (settings.ledger_file, settings.ledger_name) == (None, "db.example.com/licenses")
+    assert "secret-password" not in repr(settings)
+
+
+def test_a_ledger_on_a_server_needs_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.settings.find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=r"install arcgis-license-mcp\[postgres\]"):
+        load(GOOD | {"LEDGER_URL": "postgresql+psycopg://h/db"})
