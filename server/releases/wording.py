@@ -125,5 +125,15 @@ def _aftermath(request: Request) -> str:
                 "A new reading does not show it yet: look with check_license in some minutes, and "
                 "do not ask for it again before that."
             )
-        case "not_released" | "awaiting_approval" | "unknown":
+        case "unknown" if request.reading_settles:
+            return (
+                "If it stays unknown for hours, an administrator looks at the member's license on "
+                "the portal's licenses page."
+            )
+        case "unknown":
+            return (
+                "The portal's readings for this product cannot settle it: an administrator looks "
+                "at the member's license on the portal's licenses page, or asks the member."
+            )
+        case "not_released" | "awaiting_approval":
             return ""

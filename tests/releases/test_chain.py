@@ -3,7 +3,9 @@
 import pytest
 from sqlalchemy import create_engine, text
 
+from server.errors import PortalRefused
 from server.releases.ledger import Ledger
+from server.releases.models import Ask
 from tests.conftest import ASK, Desk
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("tamper-evident")]
@@ -89,3 +91,24 @@ async def test_entries_hold_what_was_asked_and_answered_and_no_more(desk: Desk) 
     assert events == ["asked", "approved", "sending", "released"]
     names = {name for entry in desk.ledger.entries(first) for name in entry.changed}
     assert not {name for name in names if "token" in name or "password" in name or "key" in name}
+
+
+@pytest.mark.promise("no-secrets")
+@pytest.mark.promise("not-fooled")
+async def test_entries_are_bounded_whatever_is_said(desk: Desk) -> None:
+    long = "\u202e" + "\N{GRINNING FACE}" * 5_000
+    ask = Ask("m" * 128, "arcgisprodesktop", long, long)
+    request = await desk.releases.request(ask, long)
+    desk.portal.fail["release"] = PortalRefused(long, code=400)
+    await desk.releases.remark(request.release_id, "mistyped", long)
+    await desk.releases.answer(request.release_id, "approved", route="page", approver="ben@desk")
+    entries = desk.ledger.entries()
+    assert [entry.event for entry in entries] == [
+        "asked",
+        "mistyped",
+        "approved",
+        "sending",
+        "not_released",
+    ]
+    assert max(len(entry.changes) for entry in entries) < 16_000
+    assert all("\u202e" not in str(entry.changed) for entry in entries)

@@ -15,6 +15,7 @@ from server.errors import (
 from server.releases.ledger import Ledger
 from server.releases.models import Ask, Reason, Request, Status
 from server.releases.outcomes import Timing
+from server.releases.wording import message
 from tests.conftest import ASK, Desk, FakePortal, MakeDesk
 
 pytestmark = pytest.mark.anyio
@@ -105,6 +106,7 @@ async def test_a_product_whose_reading_is_not_reliable_is_never_proven_by_one(
     desk.portal.fail["release"] = NoClearAnswer("timeout")
     outcome = await carried_out(desk, Ask("mlopez", "drone2map", "lost"))
     assert (outcome.status, outcome.verified) == ("unknown", False)
+    assert "cannot settle it: an administrator looks" in message(outcome)
 
 
 @pytest.mark.promise("no-blind-retry")
