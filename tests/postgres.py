@@ -12,6 +12,11 @@ from typing import Any
 from sqlalchemy import URL, create_engine, make_url
 
 _NUMBERS = count(1)
+RIGHTS = (
+    "SELECT, INSERT, UPDATE ON requests",
+    "SELECT, INSERT ON entries",
+    "SELECT ON ledger_version",
+)
 
 
 class Postgres:
@@ -41,9 +46,9 @@ class Postgres:
             f"DO $$ BEGIN CREATE ROLE {name} LOGIN PASSWORD '{name}'; "
             "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
             f"GRANT USAGE ON SCHEMA {schema} TO {name}",
-            f"GRANT SELECT, INSERT, UPDATE ON {schema}.requests TO {name}",
-            f"GRANT SELECT, INSERT ON {schema}.entries TO {name}",
-            f"GRANT SELECT ON {schema}.ledger_version TO {name}",
+            f"SET search_path = {schema}",
+            *(f"GRANT {right} TO {name}" for right in RIGHTS),
+            "RESET search_path",
         )
         return _text(url.set(username=name, password=name))
 

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 from server.settings import load
+from tests.postgres import RIGHTS
 from tests.reference import README, updated
 
 ROOT = README.parent
@@ -22,6 +23,11 @@ def test_the_example_for_claude_desktop_is_valid_as_it_stands() -> None:
     sandbox, real = servers["arcgis-license-sandbox"], servers["arcgis-license"]
     assert "--sandbox" in sandbox["args"]
     assert load(real["env"]).portal_url == "https://gis.example.com/portal"
+
+
+def test_the_team_s_rights_are_those_that_the_tests_have() -> None:
+    for right in RIGHTS:
+        assert f"GRANT {right} TO license_team;" in README.read_text(encoding="utf-8")
 
 
 def test_the_versions_are_pinned_with_hashes_and_name_no_index() -> None:
