@@ -20,7 +20,7 @@ from mcp.server.mcpserver import Context, Elicit
 from server.consent import form
 from server.consent.form import Confirmation, NotAsked
 from server.errors import LedgerUnavailable
-from server.releases.models import Refusal, Request, Route, Verdict
+from server.releases.models import Refusal, Request, Route, State, Verdict
 
 if TYPE_CHECKING:
     from server.releases.service import Releases
@@ -99,8 +99,9 @@ class Routes:
                 request.release_id, verdict, route=route, approver=self._approver
             )
         except LedgerUnavailable as error:
-            # Whether the answer was recorded is not known: the request may yet be carried out.
-            return replace(request, reason=error.reason, detail=str(error))
+            # A yes may have been recorded, and then another server sends it.
+            state: State = "unknown" if verdict == "approved" else request.state
+            return replace(request, state=state, reason=error.reason, detail=str(error))
 
     def shows_card(self, ctx: Context[Any, Any], request: Request) -> bool:
         """Tell whether the card may ask this client's person about this request."""

@@ -167,7 +167,7 @@ class PortalClient:
             PortalUnreachable: it never left. PortalRefused: the portal did not do it.
             NoClearAnswer: it may have been carried out.
         """
-        facts, token = await self.facts(), await self._session.token()
+        facts, token = await self._prepared()
         path = "/portaladmin/system/licenses" if facts.old_path else "/portaladmin/license"
         form = {"username": username, "appId": app_id, "token": token}
         try:
@@ -175,6 +175,13 @@ class PortalClient:
         except TokenRejected:
             self._session.forget(token)
             raise
+
+    async def _prepared(self) -> tuple[PortalFacts, str]:
+        try:
+            return await self.facts(), await self._session.token()
+        except NoClearAnswer as error:
+            # What got no clear answer is the sign-in: the request to release has not left.
+            raise PortalUnreachable(str(error)) from error
 
     async def _listing_ids(self, app_id: AppId) -> list[str]:
         async with self._once:

@@ -93,10 +93,17 @@ def _is_a_moment(value: object) -> TypeGuard[int]:
 
 
 def license_state(entitlement: object) -> LicenseState:
-    """Read one `userEntitlements` object; empty means that the member has no license."""
+    """Read one `userEntitlements` object; empty means that the member has no license.
+
+    Raises:
+        NoClearAnswer: it does not say whether the license is checked out, which proves nothing.
+    """
     if not isinstance(entitlement, dict) or not entitlement.get("entitlements"):
         return "not_licensed"
-    return "offline" if entitlement.get("disconnected") is True else "not_offline"
+    disconnected = entitlement.get("disconnected")
+    if not isinstance(disconnected, bool):
+        raise NoClearAnswer("The portal does not say whether the license is checked out.")
+    return "offline" if disconnected else "not_offline"
 
 
 def listing_ids(answer: Json, title: str) -> list[str]:

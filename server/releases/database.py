@@ -120,7 +120,8 @@ class PostgreSQL(Database):
         """Return the version of the tables, `session_user`, and the server's time."""
         account, time, fsync, has_tables = connection.exec_driver_sql(
             "SELECT session_user::text, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, "
-            "current_setting('fsync'), to_regclass('ledger_version') IS NOT NULL"
+            "current_setting('fsync'), EXISTS (SELECT FROM pg_catalog.pg_tables "
+            "WHERE tablename = 'ledger_version' AND schemaname = ANY(current_schemas(false)))"
         ).one()
         version = 0
         if has_tables:

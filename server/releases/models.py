@@ -155,6 +155,16 @@ class Caller:
     client: str = ""
 
 
+_STATUS: dict[State, Status] = {
+    "open": "awaiting_approval",
+    "approved": "awaiting_approval",
+    "sending": "unknown",
+    "released": "released",
+    "not_released": "not_released",
+    "unknown": "unknown",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request as the ledger holds it. Times are in milliseconds since 1970.
@@ -203,13 +213,7 @@ class Request:
     @property
     def status(self) -> Status:
         """The state as a caller is told it: `sending` is `unknown` until it is settled."""
-        match self.state:
-            case "open" | "approved":
-                return "awaiting_approval"
-            case "sending":
-                return "unknown"
-            case "released" | "not_released" | "unknown":
-                return self.state
+        return _STATUS[self.state]
 
     @property
     def asked_by(self) -> str:

@@ -29,6 +29,7 @@ from server.releases.models import (
     State,
     Usage,
 )
+from server.releases.undisturbed import Undisturbed
 
 T = TypeVar("T")
 LOOK_SECONDS = 0.1
@@ -92,6 +93,7 @@ class Outcomes:
         self._ledger = ledger
         self._clock = clock
         self._timing = timing
+        self._undisturbed = Undisturbed()
 
     async def send(self, release_id: str, *, may: Callable[[Usage], Refusal | None]) -> Request:
         """Make the intent durable, send once, and record the outcome whatever the caller does.
@@ -99,7 +101,7 @@ class Outcomes:
         `may` judges the limits in the intent's own transaction. Where another instance was first,
         or `may` refuses, nothing is sent and the request is returned as it stands.
         """
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True), self._undisturbed.while_sending():
             sending = await in_thread(
                 partial(
                     self._ledger.begin_sending,
@@ -178,13 +180,14 @@ class Outcomes:
         detail: str = "",
     ) -> Request:
         call = partial(self._ledger.finish, verified=verified, detail=detail, now=self._clock())
+        seconds = self._timing.recording / 1000
+        patiently = stamina.AsyncRetryingCaller(
+            attempts=None if seconds else 1, timeout=seconds or None
+        )
         try:
-            seconds = self._timing.recording / 1000
-            async for attempt in stamina.retry_context(
-                on=LedgerUnavailable, attempts=None if seconds else 1, timeout=seconds or None
-            ):
-                with attempt:
-                    return await in_thread(partial(call, request.release_id, state, reason))
+            return await patiently(
+                LedgerUnavailable, in_thread, partial(call, request.release_id, state, reason)
+            )
         except LedgerUnavailable as error:
             told = {"release_id": request.release_id, "state": state, "why": str(error)}
             logger.error("the outcome was not recorded", extra=told)

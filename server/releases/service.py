@@ -176,8 +176,8 @@ class Releases:
                 return await self.refuse(request.release_id, Refusal(error.reason, str(error)))
             return await self._outcomes.arrived(request)
         except LedgerUnavailable as error:
-            # The request stands as it stood: another server, or a later look, may go on with it.
-            return replace(request, reason=error.reason, detail=str(error))
+            # It was approved, so another server may be sending it, or may have sent it.
+            return replace(request, state="unknown", reason=error.reason, detail=str(error))
 
     async def _carry_out(self, request: Request) -> Request:
         if request.state != "approved" or request.portal != self._portal_url:

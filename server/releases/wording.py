@@ -6,7 +6,7 @@ only that much cannot report what is not so.
 
 from dataclasses import dataclass
 
-from server.releases.models import Reason, Request, Status
+from server.releases.models import Reason, Request, State, Status
 from server.text import quoted
 
 
@@ -77,6 +77,11 @@ REASONS: dict[Reason, Wording] = {
     ),
 }
 
+_UNDER_WAY: dict[State, str] = {
+    "approved": "A person said yes, and it is about to be sent.",
+    "sending": "A person said yes, and it is being sent: look with list_releases in a moment.",
+}
+
 LAST_SENTENCE: dict[Status, str] = {
     "released": "The license was released.",
     "not_released": "Nothing was released.",
@@ -102,13 +107,7 @@ def message(request: Request, how: str = "") -> str:
 
 
 def _meaning(request: Request) -> str:
-    match request.state:
-        case "approved":
-            return "A person said yes, and it is about to be sent."
-        case "sending":
-            return "A person said yes, and it is being sent: look with list_releases in a moment."
-        case "open" | "released" | "not_released" | "unknown":
-            return REASONS[request.reason].meaning
+    return _UNDER_WAY.get(request.state) or REASONS[request.reason].meaning
 
 
 def _aftermath(request: Request) -> str:
@@ -125,6 +124,11 @@ def _aftermath(request: Request) -> str:
                 "A new reading does not show it yet: look with check_license in some minutes, and "
                 "do not ask for it again before that."
             )
+        case "unknown" if request.reason == "ledger_unavailable":
+            return (
+                "A person's yes may have been recorded, and then a server that runs may send it: "
+                "look with list_releases, and do not ask again before that."
+            )
         case "unknown" if request.reading_settles:
             return (
                 "If it stays unknown for hours, an administrator looks at the member's license on "
@@ -135,5 +139,5 @@ def _aftermath(request: Request) -> str:
                 "The portal's readings for this product cannot settle it: an administrator looks "
                 "at the member's license on the portal's licenses page, or asks the member."
             )
-        case "not_released" | "awaiting_approval":
+        case _:
             return ""

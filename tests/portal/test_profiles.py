@@ -155,8 +155,6 @@ def test_whether_a_member_is_disabled(disabled: Any, read: bool) -> None:
     [
         ({"entitlements": ["desktopAdvN"], "disconnected": True}, "offline"),
         ({"entitlements": ["desktopAdvN"], "disconnected": False}, "not_offline"),
-        ({"entitlements": ["desktopAdvN"], "disconnected": "true"}, "not_offline"),
-        ({"entitlements": ["desktopAdvN"]}, "not_offline"),
         ({"entitlements": [], "disconnected": True}, "not_licensed"),
         ({"disconnected": True}, "not_licensed"),
         ({}, "not_licensed"),
@@ -166,6 +164,15 @@ def test_whether_a_member_is_disabled(disabled: Any, read: bool) -> None:
 )
 def test_the_state_of_a_license(entitlement: Any, state: str) -> None:
     assert profiles.license_state(entitlement) == state
+
+
+@pytest.mark.promise("four-outcomes")
+@pytest.mark.parametrize("said", [{}, {"disconnected": "true"}, {"disconnected": None}])
+def test_a_license_of_which_nothing_clear_is_said_is_not_taken_for_one_that_is_not_out(
+    said: dict[str, Any],
+) -> None:
+    with pytest.raises(NoClearAnswer):
+        profiles.license_state({"entitlements": ["desktopAdvN"], **said})
 
 
 def purchase(item_id: Any, title: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from server.errors import PortalRefused
+from server.releases.chain import digest
 from server.releases.ledger import Ledger
 from server.releases.models import Ask
 from tests.conftest import ASK, Desk
@@ -69,6 +70,42 @@ async def test_a_change_is_found_and_named(
     fault = desk.ledger.verify().fault
     assert fault is not None
     assert named in fault
+
+
+@pytest.mark.parametrize(("head", "holds"), [(2, True), (None, True), ("f" * 64, False)])
+async def test_a_head_that_was_noted_must_still_be_in_the_chain(
+    desk: Desk, head: int | str | None, holds: bool
+) -> None:
+    await two_releases(desk)
+    noted = desk.ledger.entries()[head].hash if isinstance(head, int) else head
+    found = desk.ledger.verify(noted)
+    assert (found.fault is None) is holds
+    if not holds:
+        assert "noted head" in str(found.fault)
+
+
+async def test_a_link_that_was_made_anew_does_not_fit_the_entry_before(
+    desk: Desk, ledger_url: str
+) -> None:
+    await two_releases(desk)
+    last = desk.ledger.entries()[-1]
+    hashed = digest(last.seq, last.release_id, last.at, last.event, last.changes, "e" * 64)
+    tamper(
+        ledger_url,
+        f"UPDATE entries SET previous = '{'e' * 64}', hash = '{hashed}' WHERE seq = {last.seq}",
+    )
+    assert desk.ledger.verify().fault == "entry 8 does not follow entry 7"
+
+
+async def test_an_export_holds_every_entry(desk: Desk) -> None:
+    await two_releases(desk)
+    assert list(desk.ledger.export()) == desk.ledger.entries()
+
+
+def test_a_ledger_is_told_from_a_database_without_one(ledger: Ledger) -> None:
+    assert not ledger.exists()
+    ledger.prepare()
+    assert ledger.exists()
 
 
 async def test_two_entries_that_changed_places_are_found(desk: Desk, ledger_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,16 @@ async def test_an_account_that_owns_no_tables_uses_those_that_the_owner_made(
 ) -> None:
     request = await make_desk(requester="ben@desk").releases.request(ASK)
     assert ledger_of("ana@desk").get(request.release_id).requester == "ben@desk"
+
+
+@pytest.mark.promise("durable-intent")
+async def test_tables_that_were_replaced_by_older_ones_are_not_written_to(
+    desk: Desk, ledger_url: str
+) -> None:
+    await desk.releases.request(ASK)
+    sqlite = ledger_url.startswith("sqlite")
+    run(
+        ledger_url, "PRAGMA user_version = 1" if sqlite else "UPDATE ledger_version SET version = 1"
+    )
+    with pytest.raises(LedgerUnavailable, match="Start the server anew"):
+        await desk.releases.request(replace(ASK, username="other"))

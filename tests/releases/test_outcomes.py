@@ -1,8 +1,11 @@
 """After the intent: what the portal's answer and a reading prove, and what they do not."""
 
+from typing import Any
+
 import anyio
 import anyio.lowlevel
 import pytest
+import stamina
 
 from server.errors import (
     LedgerUnavailable,
@@ -247,3 +250,79 @@ async def test_a_settled_outcome_is_never_changed_again(desk: Desk) -> None:
         outcome.release_id, "not_released", "no_effect", now=desk.clock(), detail="late"
     )
     assert kept == outcome
+
+
+async def test_a_late_answer_of_the_sender_wins_over_no_effect(desk: Desk) -> None:
+    request = await approved(desk)
+    desk.ledger.begin_sending(request.release_id, now=desk.clock(), lease=1, may=lambda _: None)
+    desk.clock.pass_seconds(3600)
+    (settled,) = await desk.releases.find(limit=1)
+    late = desk.ledger.finish(
+        request.release_id, "released", "confirmed", now=desk.clock(), verified=True
+    )
+    assert (settled.status, settled.reason) == ("not_released", "no_effect")
+    assert (late.status, late.verified) == ("released", True)
+    unchanged = desk.ledger.finish(request.release_id, "unknown", "outcome_unknown", now=1)
+    assert unchanged == late
+    assert desk.ledger.verify().fault is None
+
+
+@pytest.mark.promise("uncancelled")
+async def test_a_ledger_that_fails_for_a_moment_still_gets_the_outcome(
+    make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = make_desk(timing=Timing(recording=20_000))
+    request = await approved(desk)
+    finish, failures = desk.ledger.finish, [1, 2]
+
+    def away(*given: Any, **more: Any) -> Request:
+        if failures:
+            failures.pop()
+            raise LedgerUnavailable("the server is restarting", "Wait.")
+        return finish(*given, **more)
+
+    monkeypatch.setattr(desk.ledger, "finish", away)
+    with stamina.set_testing(True, attempts=10):
+        told = await desk.releases.carry_out(request.release_id)
+    assert (told.status, told.detail) == ("released", "")
+    assert desk.ledger.get(request.release_id).state == "released"
+
+
+async def test_the_outcome_of_a_request_that_another_instance_is_sending_is_waited_for(
+    make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.releases.outcomes.LOOK_SECONDS", 0.001)
+    desk = make_desk(timing=Timing(patience=20_000))
+    request = await approved(desk)
+    desk.ledger.begin_sending(request.release_id, now=desk.clock(), lease=9, may=lambda _: None)
+
+    async def other() -> None:
+        desk.ledger.finish(request.release_id, "released", "confirmed", now=desk.clock())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other)
+        told = await desk.releases.carry_out(request.release_id)
+    assert told.status == "released"
+    assert desk.portal.released == []
+
+
+async def test_an_unknown_outcome_of_another_portal_is_left_to_its_own_servers(
+    make_desk: MakeDesk, portal: FakePortal
+) -> None:
+    desk = make_desk()
+    request = await approved(desk)
+    desk.ledger.begin_sending(request.release_id, now=desk.clock(), lease=1, may=lambda _: None)
+    desk.clock.pass_seconds(3600)
+    asked = len(portal.asked)
+    assert not await make_desk(portal_url="https://other.example.com/portal").releases.settle()
+    assert len(portal.asked) == asked
+    assert desk.ledger.get(request.release_id).state == "sending"
+
+
+async def test_a_server_gives_up_looking_at_what_no_reading_settles(desk: Desk) -> None:
+    desk.portal.fail["release"] = NoClearAnswer("timeout")
+    desk.portal.license_state = "not_offline"
+    await carried_out(desk, Ask("mlopez", "drone2map", "lost"))
+    assert await desk.releases.settle()
+    desk.clock.pass_seconds(Timing().gives_up / 1000)
+    assert not await desk.releases.settle()

@@ -13,6 +13,7 @@ from server.errors import (
     PortalUnreachable,
     SignInFailed,
 )
+from server.releases.ledger import Ledger
 from server.releases.models import AppId, Ask, LicenseState, Reason, Request, Verdict
 from server.releases.outcomes import Timing
 from server.releases.policy import Limits, Policy
@@ -387,3 +388,58 @@ async def test_a_request_remembers_what_the_person_was_shown(desk: Desk) -> None
     assert (request.full_name, request.email) == ("Maria Lopez", "mlopez@example.com")
     assert (request.license, request.portal_version) == ("offline", "11.5")
     assert request.expires_at - request.created_at == Timing().expires
+
+
+@pytest.mark.promise("four-outcomes")
+async def test_a_ledger_that_fails_after_the_yes_is_not_told_as_nothing_released(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = await desk.releases.request(ASK)
+
+    def away(*_: object, **__: object) -> None:
+        raise LedgerUnavailable("the connection was cut", "Try again.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.ledger, "begin_sending", away)
+        told = await desk.releases.answer(
+            request.release_id, "approved", route="page", approver="ben@desk"
+        )
+    assert (told.status, told.reason) == ("unknown", "ledger_unavailable")
+    assert desk.portal.released == []
+    assert (await desk.releases.carry_out(request.release_id)).status == "released"
+
+
+async def test_a_server_leaves_what_its_own_policy_forbids_to_others(make_desk: MakeDesk) -> None:
+    desk, strict = make_desk(), make_desk(Policy(read_only=True), requester="ben@desk")
+    request = await desk.releases.request(ASK)
+    await desk.releases.decide(request.release_id, "approved", route="page", approver="c")
+    assert await strict.releases.carry_out_approved()
+    assert desk.ledger.get(request.release_id).state == "approved"
+    await desk.releases.carry_out_approved()
+    assert desk.ledger.get(request.release_id).state == "released"
+
+
+@pytest.mark.promise("re-checked")
+async def test_the_requester_s_own_server_refuses_what_its_policy_forbids_by_now(
+    make_desk: MakeDesk,
+) -> None:
+    desk, stricter = make_desk(), make_desk(Policy(read_only=True))
+    request = await desk.releases.request(ASK)
+    await desk.releases.decide(request.release_id, "approved", route="page", approver="c")
+    await stricter.releases.carry_out_approved()
+    assert desk.ledger.get(request.release_id).reason == "read_only"
+    assert desk.portal.released == []
+
+
+async def test_an_id_that_is_taken_is_not_used_twice(ledger_url: str, desk: Desk) -> None:
+    first = await desk.releases.request(ASK)
+    ids = [first.release_id, "R-NEWW-NEWW"]
+    other = Ledger(ledger_url, same_clock=False, new_id=lambda: ids.pop(0))
+    second = other.open(replace(first, username="other"))
+    taken = Ledger(ledger_url, same_clock=False, new_id=lambda: first.release_id)
+    with pytest.raises(LedgerUnavailable, match="no free release_id"):
+        taken.open(replace(first, username="third"))
+    assert second.release_id == "R-NEWW-NEWW"
+    assert desk.ledger.verify().fault is None
+    other.close()
+    taken.close()
