@@ -7,7 +7,7 @@ runs on; a reading one sees a single moment and keeps nobody waiting.
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,9 @@ def open_database(url: str) -> Database:
 
 def _create_privately(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    # Closing a file that exists would end the locks that SQLite holds on it in this process.
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _make_durable(connection: Any, _record: object) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from server.errors import LedgerUnavailable
@@ -130,8 +130,9 @@ class Ledger(Records):
         """Make the intent durable: move the request from `approved` to `sending`, or return None.
 
         In the same transaction `may` judges the limits by what all instances have sent, and no
-        other request for the same portal, member and product may be under way. `lease` is for how
-        many milliseconds nobody else settles it. After this returns a request, send once.
+        other request for the same portal, member and product may be under way, or have been
+        released since this one was made. `lease` is for how many milliseconds nobody else settles
+        it. After this returns a request, send once.
         """
         with self._book.writing() as turn:
             self._check_clock(turn, now)
@@ -214,9 +215,26 @@ class Ledger(Records):
 
     def _under_way(self, connection: Connection, request: Request) -> Refusal | None:
         query = select(_r.release_id).where(
-            same_license(request), _r.release_id != request.release_id, _UNSETTLED
+            same_license(request),
+            _r.release_id != request.release_id,
+            or_(_UNSETTLED, _released_since(request)),
         )
         other = connection.execute(query.limit(1)).scalar()
         if other is None:
             return None
         return Refusal("under_way", f"Look at {other} with list_releases first.")
+
+
+def _released_since(request: Request) -> ColumnElement[bool]:
+    """Match what was released after a request was made: its person never heard of that.
+
+    It goes by the chain's order and not by clocks.
+    """
+    entry = schema.entries.c
+    asked = select(func.min(entry.seq)).where(entry.release_id == request.release_id)
+    later = select(entry.seq).where(
+        entry.release_id == _r.release_id,
+        entry.event == "released",
+        entry.seq > asked.scalar_subquery(),
+    )
+    return and_(_r.state == "released", later.exists())

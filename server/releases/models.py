@@ -4,8 +4,9 @@ A request is asked for by a model, answered by a person and carried out once. Ev
 plain data: no portal, no protocol, no clock.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 AppId = Literal["arcgisprodesktop", "drone2map", "arcgisallsource"]
 
@@ -238,6 +239,19 @@ class Request:
 
 def _with_account(name: str, account: str) -> str:
     return name if account in ("", name) else f"{name} (account {account})"
+
+
+class Wanted(TypedDict, total=False):
+    """Which requests are looked for; what is left out does not matter.
+
+    `since` is when they were asked for at the earliest, in milliseconds since 1970.
+    """
+
+    release_id: str
+    username: str
+    ticket: str
+    states: Sequence[State]
+    since: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ appends the entry in one transaction, alone in writing. Reading keeps nobody wai
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from server.errors import LedgerUnavailable
 from server.releases import schema
 from server.releases.chain import Entry, Verification, check
-from server.releases.models import Request, State, Usage
+from server.releases.models import Request, State, Usage, Wanted
 from server.releases.transactions import Transactions, Turn
 
 HOUR = 3_600_000
@@ -52,22 +52,17 @@ class Records:
             return self._get(connection, release_id)
 
     def list(
-        self,
-        *,
-        limit: int,
-        now: int | None = None,
-        release_id: str | None = None,
-        username: str | None = None,
-        states: Sequence[State] = (),
+        self, *, limit: int, now: int | None = None, **wanted: Unpack[Wanted]
     ) -> Sequence[Request]:
         """Return the newest requests first, at most `limit`, expired if they are due `now`."""
         query = select(schema.requests).order_by(_r.created_at.desc(), _r.release_id).limit(limit)
-        if release_id is not None:
-            query = query.where(_r.release_id == release_id)
-        if username is not None:
-            query = query.where(_r.username == username)
-        if states:
-            query = query.where(_r.state.in_(states))
+        for name in ("release_id", "username", "ticket"):
+            if name in wanted:
+                query = query.where(_r[name] == wanted[name])
+        if "states" in wanted:
+            query = query.where(_r.state.in_(wanted["states"]))
+        if "since" in wanted:
+            query = query.where(_r.created_at >= wanted["since"])
         self._expire_due(now)
         return self._requests(query)
 

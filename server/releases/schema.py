@@ -57,6 +57,9 @@ requests = Table(
     Column("finished_at", BigInteger),
     Index("requests_by_member", "portal", "username", "app_id"),
     Index("requests_by_state", "state", "expires_at"),
+    Index("requests_by_portal", "portal", "state"),
+    Index("requests_by_age", "created_at"),
+    Index("requests_by_username", "username", "created_at"),
     Index("requests_by_sending", "portal", "sent_at"),
     Index("requests_by_requester", "requester_account", "sent_at"),
 )

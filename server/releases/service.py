@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Unpack
 
 from server.errors import LedgerUnavailable, PortalError
 from server.releases.chain import Entry
@@ -22,9 +23,9 @@ from server.releases.models import (
     Refusal,
     Request,
     Route,
-    State,
     Usage,
     Verdict,
+    Wanted,
 )
 from server.releases.outcomes import Outcomes, Portal, Timing, in_thread
 from server.releases.policy import Policy, refusal, self_approval
@@ -75,10 +76,10 @@ class Releases:
         draft = self._draft(ask, client)
         await self.settle()
         live = await in_thread(partial(self._ledger.live, draft))
-        if live is not None:
-            under_way = live.state in ("approved", "sending")
-            return await self.carry_out(live.release_id) if under_way else live
-        return await in_thread(partial(self._ledger.open, await self._examined(draft)))
+        if live is None:
+            live = await in_thread(partial(self._ledger.open, await self._examined(draft)))
+        under_way = live.state in ("approved", "sending")
+        return await self.carry_out(live.release_id) if under_way else live
 
     async def decide(
         self, release_id: str, verdict: Verdict, *, route: Route, approver: str
@@ -197,26 +198,10 @@ class Releases:
             return request
         return await self.refuse(request.release_id, refused)
 
-    async def find(
-        self,
-        *,
-        limit: int,
-        release_id: str | None = None,
-        username: str | None = None,
-        states: Sequence[State] = (),
-    ) -> Sequence[Request]:
+    async def find(self, *, limit: int, **wanted: Unpack[Wanted]) -> Sequence[Request]:
         """Settle what can be settled, then return the newest requests first."""
         await self.settle()
-        return await in_thread(
-            partial(
-                self._ledger.list,
-                now=self._clock(),
-                limit=limit,
-                release_id=release_id,
-                username=username,
-                states=states,
-            )
-        )
+        return await in_thread(partial(self._ledger.list, now=self._clock(), limit=limit, **wanted))
 
     async def settle(self) -> bool:
         """Settle unknown outcomes on this portal by reading, never by sending.

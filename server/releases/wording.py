@@ -63,7 +63,8 @@ REASONS: dict[Reason, Wording] = {
         "The call cannot be read as a request; correct it and call again.", is_error=True
     ),
     "under_way": Wording(
-        "Another request for the same license is being sent, or its outcome is unknown.",
+        "Another request for the same license is being sent, was released meanwhile, or has an "
+        "unknown outcome.",
         is_error=True,
     ),
     "no_effect": Wording(

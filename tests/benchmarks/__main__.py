@@ -1,4 +1,4 @@
-"""Measures everything once, and prints the README's table of figures."""
+"""Measures everything once, and prints the README's tables of figures."""
 
 import platform
 import tempfile
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import anyio
 
-from tests.benchmarks import measures
+from tests.benchmarks import ledger_table, measures
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        for line in table(Path(name)):
+        for line in [*table(Path(name)), "", *ledger_table.table(Path(name))]:
             print(line)  # noqa: T201
 
 
