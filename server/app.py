@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from mcp.server.mcpserver import MCPServer
 from mcp.server.request_state import RequestStateSecurity
 
-from server import __version__, prompts
+from server import __version__, prompts, resources
 from server.boundary import LicenseServer
 from server.catalogue import tools
 from server.consent import card
@@ -142,12 +142,16 @@ def milliseconds() -> int:
 def build(settings: Settings, policy: Policy) -> LicenseServer:
     """Return the MCP server for these settings. Nothing is opened, read or sent yet."""
 
+    desks: list[Desk] = []  # One, while the server runs.
+
     @asynccontextmanager
     async def lifespan(_: MCPServer[Desk]) -> AsyncIterator[Desk]:
         async with AsyncExitStack() as closing, anyio.create_task_group() as tasks:
             desk = LazyDesk(settings, policy, closing, tasks)
             tasks.start_soon(desk.watcher.run)
+            desks.append(desk)
             yield desk
+            desks.remove(desk)
             tasks.cancel_scope.cancel()
 
     server = LicenseServer(
@@ -162,5 +166,6 @@ def build(settings: Settings, policy: Policy) -> LicenseServer:
         subscriptions=False,
         extensions=[card.extension()] if "card" in settings.consent_routes else [],
     )
-    prompts.register(server)
+    prompts.register(server, lambda: desks[-1])
+    resources.register(server, policy, lambda: desks[-1])
     return server

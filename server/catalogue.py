@@ -52,14 +52,27 @@ def tools() -> list[Tool]:
 
 
 def _brief(schema: Any) -> Any:
-    """Drop the titles, and the models' descriptions, that only repeat names."""
+    """Drop titles and descriptions that only repeat names, and defaults that are nothing."""
     if isinstance(schema, list):
         return [_brief(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    if schema.get("anyOf") == [{"type": "string"}, {"type": "null"}]:
-        schema = {"type": ["string", "null"]}
+    if "anyOf" in schema:
+        schema = _without_null(schema)
     kept = {key: part for key, part in schema.items() if key != "title" or isinstance(part, dict)}
+    if kept.get("default") == "":
+        del kept["default"]
     if "properties" in kept:
         kept.pop("description", None)
     return {key: _brief(part) for key, part in kept.items()}
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Say shortly that something may be null; of an argument that may be left out, not at all."""
+    some, *others = schema["anyOf"]
+    rest = {key: part for key, part in schema.items() if key not in ("anyOf", "default")}
+    if others != [{"type": "null"}]:
+        return schema
+    if "default" in schema:
+        return {**some, **rest}
+    return {"type": [some["type"], "null"], **rest} if set(some) == {"type"} else schema

@@ -161,6 +161,19 @@ def logged(request: Request, approval_url: str | None) -> LoggedRelease:
     )
 
 
+def brief(request: Request) -> dict[str, str | None]:
+    """Tell of a request in the ledger in few words."""
+    return {
+        "release_id": request.release_id,
+        "asked_at": iso(request.created_at),
+        "status": request.status,
+        "reason": request.reason,
+        "username": plain(request.username, 128),
+        "app_id": request.app_id,
+        "ticket": request.ticket,
+    }
+
+
 def found(member: Member) -> FoundMember:
     """Tell of a member that a search found."""
     return FoundMember(

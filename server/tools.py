@@ -6,6 +6,7 @@ one result. What goes wrong is raised, and turned into words in one place, `serv
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from mcp.server.elicitation import ElicitationResult
@@ -29,6 +30,7 @@ from server.releases.models import (
     State,
     Status,
     Verdict,
+    Wanted,
 )
 from server.releases.wording import REASONS
 from server.text import has_unseen, plain, quoted
@@ -207,19 +209,35 @@ async def list_releases(
     ctx: Context[Desk, Any],
     release_id: Text = "",
     username: Annotated[str, Field(max_length=128)] = "",
+    ticket: Text = "",
     status: Status | None = None,
+    since: Annotated[datetime | None, Field(description="Asked since then")] = None,
     limit: Limit = 20,
 ) -> Annotated[CallToolResult, results.Releases]:
     """List requests to release and what became of them, newest first; settles unknown ones."""
-    found = await (await _desk(ctx).releases()).find(
-        limit=limit,
-        release_id=release_id or None,
-        username=username or None,
-        states=_STATES[status] if status else (),
-    )
+    wanted = _wanted(release_id, username, ticket, status, since)
+    found = await (await _desk(ctx).releases()).find(limit=limit, **wanted)
     routes = _desk(ctx).routes
     answer = results.Releases(releases=[results.logged(r, routes.address(r)) for r in found])
     return _result(answer, "\n".join(r.message for r in answer.releases) or "No such request.")
+
+
+def _wanted(
+    release_id: str, username: str, ticket: str, status: Status | None, since: datetime | None
+) -> Wanted:
+    wanted: Wanted = {}
+    if release_id:
+        wanted["release_id"] = release_id.strip().upper()
+    if username:
+        wanted["username"] = username
+    if ticket:
+        wanted["ticket"] = ticket
+    if status:
+        wanted["states"] = _STATES[status]
+    if since:
+        aware = since if since.tzinfo else since.replace(tzinfo=UTC)
+        wanted["since"] = int(aware.timestamp() * 1000)
+    return wanted
 
 
 _STATES: dict[Status, tuple[State, ...]] = {

@@ -21,7 +21,7 @@ Ticket:
 
 def test_every_file_is_a_prompt_with_words_for_people() -> None:
     files = {file.stem for file in (Path(__file__).parent.parent / "prompts").glob("*.md")}
-    loaded = {prompt.name: prompt for prompt in prompts.load()}
+    loaded = {procedure.prompt.name: procedure.prompt for procedure in prompts.load()}
     assert set(loaded) == files
     assert {"release_request", "triage_ticket"} <= files
     for prompt in loaded.values():
@@ -45,14 +45,14 @@ async def test_what_a_ticket_says_is_quoted_line_by_line(tmp_path: Path) -> None
 
 
 def test_long_text_is_cut() -> None:
-    prompt = prompts.parse("x", GOOD)
+    prompt = prompts.parse("x", GOOD).prompt
     text = prompt.fn(ticket="a\n" * 100_000)
     assert isinstance(text, str)
     assert len(text) < 10_000
 
 
 def test_an_argument_that_is_not_given_shows_as_such() -> None:
-    assert "(not given)" in str(prompts.parse("x", GOOD).fn())
+    assert "(not given)" in str(prompts.parse("x", GOOD).prompt.fn())
 
 
 @pytest.mark.parametrize("text", ["no front matter", GOOD.replace("{{ticket}}", "{{other}}")])
@@ -62,4 +62,4 @@ def test_a_file_that_cannot_be_served_is_named(text: str) -> None:
 
 
 def test_a_file_with_windows_line_ends_is_read() -> None:
-    assert prompts.parse("x", GOOD.replace("\n", "\r\n")).title == "T"
+    assert prompts.parse("x", GOOD.replace("\n", "\r\n")).prompt.title == "T"

@@ -301,3 +301,32 @@ def test_every_reason_and_status_has_its_words() -> None:
     assert set(LAST_SENTENCE) == set(schema["properties"]["status"]["enum"])
     assert all(wording.meaning.endswith(".") for wording in REASONS.values())
     assert ROUTES == ("form", "card", "page")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"ticket": "INC-1"}, True),
+        ({"ticket": "INC-2"}, False),
+        ({"since": "2020-01-01"}, True),
+        ({"since": "2020-01-01T00:00:00Z", "status": "awaiting_approval"}, True),
+        ({"since": "2999-01-01T00:00:00"}, False),
+        ({"since": "2999-01-01T00:00:00+02:00"}, False),
+    ],
+)
+async def test_releases_are_found_by_ticket_and_time(
+    tmp_path: Path, arguments: dict[str, str], found: bool
+) -> None:
+    async with open_office(tmp_path) as office:
+        told = await office.release()
+        listed = structured(await office.call("list_releases", **arguments))["releases"]
+        by_id = await office.call("list_releases", release_id=told["release_id"].lower())
+    assert [each["release_id"] for each in listed] == ([told["release_id"]] if found else [])
+    assert len(structured(by_id)["releases"]) == 1
+
+
+async def test_a_time_that_is_none_is_refused_with_what_to_give(tmp_path: Path) -> None:
+    async with open_office(tmp_path) as office:
+        answer = await office.call("list_releases", since="last week")
+    assert answer.is_error
+    assert "since" in text(answer)

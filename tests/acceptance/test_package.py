@@ -27,7 +27,7 @@ def test_the_wheel_serves_the_prompts_and_knows_its_types(tmp_path: Path) -> Non
     zipfile.ZipFile(wheel).extractall(installed)
     assert (installed / "server" / "py.typed").is_file()
     assert not (installed / "tests").exists()
-    listing = "from server import prompts; print(*[p.name for p in prompts.load()])"
+    listing = "from server import prompts; print(*[p.prompt.name for p in prompts.load()])"
     shown = subprocess.run(
         [sys.executable, "-P", "-c", listing],
         capture_output=True,

@@ -379,6 +379,8 @@ async def test_requests_are_found_by_what_they_are(
     assert await desk.releases.find(limit=9, release_id=first.release_id) == [first]
     assert await desk.releases.find(limit=9, username="other") == [second]
     assert await desk.releases.find(limit=9, states=("released",)) == [first]
+    assert await desk.releases.find(limit=9, ticket="INC-1", since=second.created_at) == [second]
+    assert await desk.releases.find(limit=9, ticket="INC-2") == []
     assert len(await desk.releases.find(limit=1)) == 1
 
 
