@@ -211,7 +211,7 @@ async def list_releases(
     username: Annotated[str, Field(max_length=128)] = "",
     ticket: Text = "",
     status: Status | None = None,
-    since: Annotated[datetime | None, Field(description="Asked since then")] = None,
+    since: datetime | None = None,
     limit: Limit = 20,
 ) -> Annotated[CallToolResult, results.Releases]:
     """List requests to release and what became of them, newest first; settles unknown ones."""

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 LOCK_SECONDS = 10
 
@@ -78,9 +81,20 @@ class SQLite(Database):
 
     def __init__(self, url: str) -> None:
         super().__init__(url, connect_args={"timeout": LOCK_SECONDS})
-        path = Path(str(make_url(url).database))
-        event.listen(self._engine, "do_connect", lambda *_: _create_privately(path))
-        event.listen(self._engine, "connect", _make_durable)
+        self._path = Path(str(make_url(url).database))
+        self._creating = Lock()
+        event.listen(self._engine, "do_connect", self._create)
+        event.listen(self._engine, "connect", self._connected)
+        event.listen(self._engine, "checkout", self._check_out)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Be alone in writing; what is done is durable, and in its place, when this ends."""
+        with super().writing() as connection:
+            opened = connection.info["files"]
+            yield connection
+        if self._files() != opened:
+            raise FileNotFoundError("its file was removed or replaced while it was written")
 
     def session(self, connection: Connection) -> Session:
         """Return the version alone."""
@@ -94,6 +108,23 @@ class SQLite(Database):
         reading = connection.get_execution_options().get("reading", False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
+    def _create(self, *_: object) -> None:
+        with self._creating:
+            _create_privately(self._path)
+
+    def _connected(self, connection: Any, record: ConnectionPoolEntry) -> None:
+        _make_durable(connection)
+        record.info["files"] = self._files()
+
+    def _check_out(self, _: object, record: ConnectionPoolEntry, __: object) -> None:
+        """Open anew what was removed or replaced: what is written there is gone with it."""
+        if record.info["files"] != self._files():
+            raise InvalidatePoolError("the file is another one")
+
+    def _files(self) -> list[tuple[int, int] | None]:
+        """Tell which files have the names of the ledger and of its log, if any."""
+        return [_identity(Path(f"{self._path}{end}")) for end in ("", "-wal")]
+
 
 class PostgreSQL(Database):
     """A server that a team shares: a commit waits for the disk, and an advisory lock is the turn.
@@ -106,7 +137,7 @@ class PostgreSQL(Database):
     _WRITING = f"""
         SET LOCAL lock_timeout = '{LOCK_SECONDS}s';
         SET LOCAL statement_timeout = '{2 * LOCK_SECONDS}s';
-        SET LOCAL idle_in_transaction_session_timeout = '{LOCK_SECONDS}s';
+        SET LOCAL idle_in_transaction_session_timeout = '{LOCK_SECONDS // 2}s';
         SET LOCAL synchronous_commit = on;
         SELECT pg_advisory_xact_lock(hashtext('arcgis-license-mcp'));
     """
@@ -156,9 +187,18 @@ def _create_privately(file: Path) -> None:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _make_durable(connection: Any, _record: object) -> None:
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _make_durable(connection: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA user_version")  # Reads, and so opens the log.
     cursor.close()

@@ -188,7 +188,7 @@ class Outcomes:
             return await patiently(
                 LedgerUnavailable, in_thread, partial(call, request.release_id, state, reason)
             )
-        except LedgerUnavailable as error:
+        except (LedgerUnavailable, KeyError) as error:  # A KeyError: it is not in there any more.
             told = {"release_id": request.release_id, "state": state, "why": str(error)}
             logger.error("the outcome was not recorded", extra=told)
         kept = f"{detail} The ledger could not record this outcome; mend it.".strip()

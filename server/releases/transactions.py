@@ -82,13 +82,19 @@ class Transactions:
         try:
             yield
         except (SQLAlchemyError, OSError) as error:
-            why = plain(getattr(error, "orig", None) or error)
-            raise LedgerUnavailable(why, self._database.advice) from error
+            raise LedgerUnavailable(_why(error), self._database.advice) from error
 
     def _prepare(self) -> None:
         if not self._prepared:
             migrations.prepare(self._database)
             self._prepared = True
+
+
+def _why(error: Exception) -> str:
+    """Return what the database says, without the statement that it says it of."""
+    said = getattr(error, "orig", None) or error
+    diagnosis = getattr(getattr(said, "diag", None), "message_primary", None)
+    return plain(diagnosis or said)
 
 
 def _log(entry: Entry) -> None:

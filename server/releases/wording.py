@@ -57,7 +57,9 @@ REASONS: dict[Reason, Wording] = {
         'This server\'s account lacks the privilege "Manage licenses".', is_error=True
     ),
     "ledger_unavailable": Wording(
-        "The ledger cannot be written, and without it nothing is released.", is_error=True
+        "The ledger cannot be used, and without it this call sends nothing. An earlier request "
+        "stands as it stood.",
+        is_error=True,
     ),
     "invalid_arguments": Wording(
         "The call cannot be read as a request; correct it and call again.", is_error=True

@@ -94,8 +94,8 @@ def be_careless() -> None:
     """Have this process not wait for the disk."""
     durable = database._make_durable
 
-    def careless(connection: Any, _record: object) -> None:
-        durable(connection, _record)
+    def careless(connection: Any) -> None:
+        durable(connection)
         connection.execute("PRAGMA synchronous = OFF")
 
     database._make_durable = careless

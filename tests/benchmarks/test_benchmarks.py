@@ -17,15 +17,18 @@ def starts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return measures.starts(tmp_path_factory.mktemp("starts"), FEWEST, MOST, request.param)
 
 
+@pytest.mark.thorough
 def test_starting_takes_little_longer_than_a_bare_server(starts: Starts) -> None:
     assert starts.time_ratio <= measures.START_RATIO
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_memory_is_little_more_than_a_bare_server_s(starts: Starts) -> None:
     assert starts.memory_ratio <= measures.MEMORY_RATIO
 
 
+@pytest.mark.thorough
 def test_the_list_of_tools_costs_a_model_few_tokens(starts: Starts) -> None:
     tools = starts.ours[0].tools
     assert measures.tokens(tools, with_output=False) <= measures.TOKENS

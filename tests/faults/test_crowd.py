@@ -26,7 +26,7 @@ from tests.faults.crowd_child import Job, Told
 from tests.office import PRO, environment
 from tests.postgres import Postgres
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 PROCESSES = 4
 CROWD = int(os.environ.get("CROWD", "200"))

@@ -1,6 +1,6 @@
 """SIGKILL in the middle of a release: at every request to the portal, before and after it acts."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from server.sandbox.runner import running
 from tests.faults.child import Child
 from tests.office import PRO, environment
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 # After the yes: the member and the license are read, the release is sent, the license is read.
 # Each with what the ledger then holds, what it is settled to, and how many releases the portal got.
@@ -68,10 +68,10 @@ async def _swallowed(_: Message) -> None:
 
 
 @asynccontextmanager
-async def next_server(env: dict[str, str], later: int) -> AsyncGenerator[Releases]:
-    """The use case as the next server opens it, so many milliseconds later."""
+async def next_server(env: dict[str, str], clock: Callable[[], int]) -> AsyncGenerator[Releases]:
+    """The use case as the next server opens it, by this clock."""
     chosen = settings.load(env)
-    ledger = Ledger(chosen.ledger_url)
+    ledger = Ledger(chosen.ledger_url, same_clock=False)
     async with PortalClient(chosen) as client:
         yield Releases(
             portal=client,
@@ -79,7 +79,7 @@ async def next_server(env: dict[str, str], later: int) -> AsyncGenerator[Release
             ledger=ledger,
             policy=Policy(),
             caller=settings.caller(),
-            clock=lambda: milliseconds() + later,
+            clock=clock,
             timing=Timing(),
         )
     ledger.close()
@@ -108,7 +108,8 @@ async def test_a_killed_server_leaves_a_ledger_that_the_next_one_settles_by_read
         (found,) = ledger.recent(1)
         assert (found.state, ledger.verify().fault) == (left, None)
         assert len(deadly.portal.releases) == sent
-        async with next_server(env, Timing().lease + 400_000) as releases:
+        later = Timing().lease + 400_000
+        async with next_server(env, lambda: milliseconds() + later) as releases:
             (after,) = await releases.find(limit=1)
         assert (after.state, ledger.verify().fault) == (settled, None)
         assert len(deadly.portal.releases) == sent

@@ -24,6 +24,7 @@ from tests.postgres import Postgres
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.thorough,
     pytest.mark.skipif(sys.platform == "win32", reason="a terminal is a pty here"),
 ]
 
