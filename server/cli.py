@@ -13,6 +13,7 @@ from server import __version__
 from server.errors import LicenseServerError
 
 if TYPE_CHECKING:
+    from server.clients import Client
     from server.settings import LedgerSettings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -88,6 +89,17 @@ def check() -> None:
 
     with _plainly():
         sys.exit(checking.main(os.environ))
+
+
+@commands.command()
+@click.option("--client", type=click.Choice(["claude-desktop", "claude-code", "vscode", "cursor"]))
+@click.option("--sandbox", is_flag=True, help="For the embedded portal: asks nothing.")
+def init(client: "Client | None", sandbox: bool) -> None:
+    """Set this server up for a client: ask, try it, keep the password, write the entry."""
+    from server import init as setting_up
+
+    with _plainly():
+        sys.exit(setting_up.main(os.environ, client, sandbox=sandbox))
 
 
 @commands.command()

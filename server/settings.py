@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from server import password
 from server.errors import SettingsError
 from server.releases.models import ROUTES, Caller, Route
 
@@ -132,6 +133,12 @@ class Settings(LedgerSettings):
     portal_password: Annotated[
         SecretStr | None, Field(description="Its password; tried once, never again if rejected.")
     ] = None
+    portal_password_from: Annotated[
+        str | None,
+        Field(
+            description="Where `init` has put the password instead: `keyring`, or a private file."
+        ),
+    ] = None
     portal_token: Annotated[
         SecretStr | None,
         Field(description="A token instead of both, bound to `PORTAL_URL` as its referer."),
@@ -198,10 +205,13 @@ class Settings(LedgerSettings):
 
     @model_validator(mode="after")
     def _has_one_way_to_sign_in(self) -> "Settings":
-        account = self.portal_username is not None or self.portal_password is not None
+        missing = [self.portal_password, self.portal_password_from].count(None)
+        account = self.portal_username is not None or missing < 2
+        if missing == 0:
+            raise ValueError("set PORTAL_PASSWORD or PORTAL_PASSWORD_FROM, not both")
         if account and self.portal_token is not None:
             raise ValueError("set PORTAL_TOKEN, or PORTAL_USERNAME with PORTAL_PASSWORD, not both")
-        if self.portal_token is None and not (self.portal_username and self.portal_password):
+        if self.portal_token is None and not (self.portal_username and missing == 1):
             raise ValueError("set PORTAL_USERNAME and PORTAL_PASSWORD, or PORTAL_TOKEN")
         return self
 
@@ -215,7 +225,12 @@ def load(environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: one line that names the setting and says what to give.
     """
-    return _load(Settings, environment)
+    chosen = _load(Settings, environment)
+    if chosen.portal_password_from is None or chosen.portal_username is None:
+        return chosen
+    account = password.account_of(chosen.portal_username, chosen.portal_url)
+    found = password.read(chosen.portal_password_from, account=account)
+    return chosen.model_copy(update={"portal_password": found})
 
 
 def load_ledger(environment: Mapping[str, str]) -> LedgerSettings:
