@@ -107,6 +107,8 @@ class PortalClient:
                 f"The portal has no member {quoted(username, 128)}.", code=error.code
             ) from error
         found = profiles.member(answer)
+        if found.username.casefold() != username.casefold():
+            raise NoClearAnswer("The portal described another member than the one asked for.")
         if found.username != username:
             raise NoSuchMember(
                 f"The portal has no member {quoted(username, 128)}, but "
@@ -122,9 +124,8 @@ class PortalClient:
         form = {"q": profiles.search_words(text), "start": "1", "num": str(limit)}
         answer = await self._read("/sharing/rest/community/users", form)
         rows = profiles.rows(answer, "results")
-        total = answer.get("total")
         members = [profiles.member(row) for row in rows[:limit]]
-        return members, total if isinstance(total, int) else len(members)
+        return members, profiles.total(answer, len(members))
 
     async def products(self) -> list[AppId]:
         """Return the products that this portal has a listing of."""
@@ -171,7 +172,8 @@ class PortalClient:
         path = "/portaladmin/system/licenses" if facts.old_path else "/portaladmin/license"
         form = {"username": username, "appId": app_id, "token": token}
         try:
-            require_success(await self._connection.exchange(f"{path}/releaseLicense", form))
+            answer = await self._connection.exchange(f"{path}/releaseLicense", form)
+            require_success(answer, (token,))
         except TokenRejected:
             self._session.forget(token)
             raise

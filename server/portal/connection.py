@@ -6,6 +6,7 @@ redirect is followed, so that no token reaches another host.
 """
 
 import ssl
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import anyio
@@ -14,7 +15,7 @@ import truststore
 
 from server import __version__
 from server.errors import NoClearAnswer, PortalUnreachable, SettingsError
-from server.portal.replies import MAX_BYTES, Json, Reply, read
+from server.portal.replies import MAX_BYTES, Json, Reply, read, without
 from server.settings import Settings
 from server.text import plain
 
@@ -37,6 +38,8 @@ class Connection:
             transport=transport,
             trust_env=not settings.is_local,
             follow_redirects=False,
+            # All that counts is in the form, and a cookie may be one that cannot be sent back.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             # Connecting ends before the whole does, else nobody knows that nothing was sent.
             timeout=httpx.Timeout(self._timeout, connect=self._timeout * CONNECT_SHARE),
             headers={"Referer": self.referer, "User-Agent": f"arcgis-license-mcp/{__version__}"},
@@ -57,7 +60,7 @@ class Connection:
         try:
             with anyio.fail_after(self._timeout):
                 reply = await self._post(f"{self._url}{path}", {**form, "f": "json"})
-            return read(reply, secrets)
+            return read(reply, secrets, shown="password" not in form)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise PortalUnreachable(_why_unreachable(error)) from error
         except (httpx.ProxyError, httpx.UnsupportedProtocol) as error:
@@ -68,9 +71,13 @@ class Connection:
             raise NoClearAnswer(
                 f"The portal gave no answer in {self._timeout:g} s (PORTAL_TIMEOUT)."
             ) from error
+        except httpx.InvalidURL as error:
+            # httpx reads where a redirect leads, even one that is not followed.
+            raise NoClearAnswer("The portal's answer leads to an impossible address.") from error
         except (httpx.TransportError, httpx.DecodingError) as error:
+            why = plain(without(plain(error), secrets))
             raise NoClearAnswer(
-                f"The connection broke off before the answer was complete ({plain(error)}).",
+                f"The connection broke off before the answer was complete ({why}).",
                 again=True,
             ) from error
 
@@ -87,7 +94,7 @@ class Connection:
 
 def _host(location: str) -> str:
     try:
-        return urlsplit(location).netloc or "this host"
+        return urlsplit(location).netloc.rpartition("@")[2] or "this host"
     except ValueError:
         return "an address that makes no sense"
 

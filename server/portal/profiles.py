@@ -17,7 +17,8 @@ from server.text import plain
 KUBERNETES = "ArcGISEnterpriseOnKubernetes"
 MANAGE_LICENSES = "portal:admin:manageLicenses"
 LAST_MOMENT = 253_402_300_799_999
-_NUMBERS = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?!\d)")
+_NUMBERS = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4})(?:\.[0-9]+)*)?")
+_ITEM_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 _SYNTAX = re.compile(r"[\\\"():\[\]{}^~*?!&|+/<>=]")
 
 
@@ -45,7 +46,7 @@ def portal_facts(url: str, answer: Json) -> PortalFacts:
 
 def version(text: object) -> Version | None:
     """Read an Enterprise version such as "11.3.0"; None where it is not exactly one."""
-    match = _NUMBERS.match(text) if isinstance(text, str) else None
+    match = _NUMBERS.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         return None
     major, minor, patch = match.groups()
@@ -115,7 +116,7 @@ def listing_ids(answer: Json, title: str) -> list[str]:
             continue
         item_id = listing.get("itemId")
         same = _shown(listing.get("title"), 200).casefold() == title.casefold()
-        if same and isinstance(item_id, str) and item_id.isalnum():
+        if same and isinstance(item_id, str) and _ITEM_ID.fullmatch(item_id):
             ids[item_id] = None
     return list(ids)
 
@@ -130,6 +131,12 @@ def rows(answer: Json, key: str) -> list[dict[str, Any]]:
     if not isinstance(found, list):
         raise NoClearAnswer(f"The portal's answer lacks the list {key!r}.")
     return [row for row in found if isinstance(row, dict)]
+
+
+def total(answer: Json, shown: int) -> int:
+    """Return how many there are in all, or `shown` where the reply gives no usable number."""
+    told = answer.get("total")
+    return told if type(told) is int and shown <= told < 10**9 else shown
 
 
 def search_words(text: str) -> str:

@@ -8,8 +8,9 @@ error that says what the administrator can do, and whether the request may have 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 from server.errors import (
     MissingPrivilege,
@@ -36,8 +37,10 @@ class Reply:
     location: str = ""
 
 
-def read(reply: Reply, secrets: tuple[str, ...] = ()) -> Json:
+def read(reply: Reply, secrets: tuple[str, ...] = (), *, shown: bool = True) -> Json:
     """Return the object that the portal answered with; no error repeats one of `secrets`.
+
+    `shown` is whether a glimpse of what cannot be read may be; at a sign-in it may hold a token.
 
     Raises:
         PortalRefused: it, or something in front of it, answered no.
@@ -45,9 +48,9 @@ def read(reply: Reply, secrets: tuple[str, ...] = ()) -> Json:
     """
     if 300 <= reply.status < 400:
         raise NoClearAnswer(
-            f"The portal's address answered with a redirect to {quoted(reply.location, 80)}, which "
-            "is not followed, so that no token reaches another host. Set PORTAL_URL to the address "
-            "that the portal really has."
+            "The portal's address answered with a redirect to "
+            f"{_safe(reply.location, secrets, 80)}, which is not followed, so that no token "
+            "reaches another host. Set PORTAL_URL to the address that the portal really has."
         )
     if len(reply.body) > MAX_BYTES:
         raise NoClearAnswer("The portal's answer is larger than 8 MiB and was not read.")
@@ -63,15 +66,18 @@ def read(reply: Reply, secrets: tuple[str, ...] = ()) -> Json:
     if reply.status >= 400:
         _raise_http(reply.status)
     if answer is None:
+        glimpse = f" ({_glimpse(reply.body, secrets)})" if shown else ""
         raise NoClearAnswer(
-            "Something answered in the portal's place with a page instead of JSON "
-            f"({_glimpse(reply.body, secrets)}). Check PORTAL_URL, and whether a sign-in page or a "
+            "Something answered in the portal's place with a page instead of JSON"
+            f"{glimpse}. Check PORTAL_URL, and whether a sign-in page or a "
             "proxy stands in front of the portal."
         )
+    if reply.status != 200:
+        raise NoClearAnswer(f"HTTP {reply.status} does not say whether the portal has done it.")
     return answer
 
 
-def require_success(answer: Json) -> None:
+def require_success(answer: Json, secrets: tuple[str, ...] = ()) -> None:
     """Accept `{"status": "success"}`, the documented reply of `releaseLicense`, and no other.
 
     Raises:
@@ -79,8 +85,8 @@ def require_success(answer: Json) -> None:
     """
     if answer.get("status") != "success":
         raise NoClearAnswer(
-            f"The portal answered with the status {quoted(answer.get('status', ''), 60)} instead "
-            "of success."
+            f"The portal answered with the status {_safe(answer.get('status', ''), secrets, 60)} "
+            "instead of success."
         )
 
 
@@ -94,6 +100,8 @@ def _parse(body: bytes) -> Json | None:
 
 def _raise_reported(answer: Json, secrets: tuple[str, ...]) -> None:
     if "error" in answer:
+        if answer.get("status") == "success":
+            raise NoClearAnswer("The portal answered with an error and with success at once.")
         error = answer["error"]
         facts = error if isinstance(error, dict) else {"message": error}
         said = [*_each(facts.get("message")), *_each(facts.get("details"))]
@@ -130,8 +138,7 @@ def _raise_http(status: int) -> None:
 
 
 def _words(said: list[str], secrets: tuple[str, ...]) -> str:
-    parts = [plain(_without(text, secrets), 200) for text in said]
-    return quoted("; ".join(parts), 300) if parts else ""
+    return quoted("; ".join(_seen(text, secrets, 200) for text in said), 300) if said else ""
 
 
 def _each(value: object) -> list[str]:
@@ -140,10 +147,22 @@ def _each(value: object) -> list[str]:
 
 
 def _glimpse(body: bytes, secrets: tuple[str, ...]) -> str:
-    return quoted(_without(body[:4000].decode("utf-8", "replace"), secrets), 60)
+    return _safe(body[:4000].decode("utf-8", "replace"), secrets, 60)
 
 
-def _without(text: str, secrets: tuple[str, ...]) -> str:
+def _safe(text: object, secrets: tuple[str, ...], limit: int) -> str:
+    return quoted(_seen(text, secrets, limit), limit)
+
+
+def _seen(text: object, secrets: tuple[str, ...], limit: int) -> str:
+    """Make `text` plain without a secret, be it split by characters that do not show."""
+    seen = plain(without(str(text), secrets), 4000)
+    return plain(without(seen, secrets), limit)
+
+
+def without(text: str, secrets: tuple[str, ...]) -> str:
+    """Return `text` without `secrets`, in whatever usual spelling."""
     for secret in secrets:
-        text = text.replace(secret, "…").replace(quote_plus(secret), "…")
+        for spelling in (secret, quote_plus(secret), quote(secret, safe=""), escape(secret)):
+            text = text.replace(spelling, "…")
     return text

@@ -5,6 +5,7 @@ process: five wrong ones lock a built-in account (15 minutes by default), and re
 server locks its own administrator out. A token is renewed before the portal says that it ends.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from server.portal.replies import Json
 
 EXPIRATION_MINUTES = 60
 MARGIN_SECONDS = 60.0
+_TOKEN = re.compile(r"[!-~]{1,16384}")
 # Nothing there, too many requests, a token that nobody sent: these do not speak of the password.
 _NOT_THE_PASSWORD = {404, 405, 429, 498, 499}
 
@@ -107,8 +109,8 @@ class Session:
 
     def _read(self, answer: Json) -> _Token:
         value, expires = answer.get("token"), answer.get("expires")
-        if not isinstance(value, str) or not value:
-            raise SignInFailed("The portal's sign-in answered without a token.")
+        if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+            raise SignInFailed("The portal's sign-in answered without a token that can be sent.")
         now = self._clock()
         ends = now + 2 * MARGIN_SECONDS
         if isinstance(expires, int | float) and 0 < expires <= LAST_MOMENT:

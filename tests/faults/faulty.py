@@ -71,7 +71,7 @@ class FaultyPortal(Front):
     def settings(self, folder: Path) -> dict[str, str]:
         """What a server must be told to reach it, and to give up on it soon."""
         if self.fault in ("hang", "dripped"):
-            return {"PORTAL_TIMEOUT": "0.3"}
+            return {"PORTAL_TIMEOUT": "1"}
         if self.fault != "untrusted":
             return {}
         bundle = folder / "authority.pem"
