@@ -1,8 +1,8 @@
 """Serves `prompts/*.md` as MCP prompts: TOML front matter between `+++` lines, then the text.
 
 The text names its arguments in double braces. What is put there is quoted as data, bounded and made
-plain, since it may come from a ticket. An argument may say in `complete` what the portal knows of
-it: `username` or `app_id`.
+plain, since it may come from a ticket; `{{products}}` is filled with the products. An argument may
+say in `complete` what the portal knows of it: `username` or `app_id`.
 """
 
 import re
@@ -33,6 +33,7 @@ from server.tools import Desk
 _PARTS = re.compile(r"\A\+\+\+\n(.*?)\n\+\+\+\n(.*)\Z", re.DOTALL)
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 MAX_ARGUMENT = 4_000
+PRODUCTS_NAMED = ", ".join(f"`{product.app_id}` ({product.title})" for product in PRODUCTS.values())
 MIN_BEGUN, MAX_COMPLETED = 2, 20
 
 
@@ -99,7 +100,7 @@ def parse(name: str, text: str) -> Procedure:
     parts = _PARTS.match(text.replace("\r\n", "\n"))
     if parts is None:
         raise ValueError(f"{name}.md: no front matter between +++ lines")
-    head, body = tomllib.loads(parts[1]), parts[2].strip()
+    head, body = tomllib.loads(parts[1]), parts[2].strip().replace("{{products}}", PRODUCTS_NAMED)
     completed: dict[str, Kind] = {
         key: facts.pop("complete")
         for key, facts in head["arguments"].items()

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from server import prompts
 from server.catalogue import tools
 from server.releases.policy import Limits, Policy
 from server.releases.wording import REASONS
@@ -20,6 +21,10 @@ def tables() -> dict[str, str]:
                 (f"`{tool.name}`", tool.description.split(". ")[0].rstrip(".") + ".")
                 for tool in tools()
             ],
+        ),
+        "prompts": _table(
+            ("Prompt", "What it is for"),
+            [(f"`{p.prompt.name}`", p.prompt.description or "") for p in prompts.load()],
         ),
         "settings": _table(("Variable", "Default", "What it is"), _settings()),
         "policy": _table(("Key", "Default"), _policy()),

@@ -1,23 +1,30 @@
 """Makes the README's pictures from the running product: `python -m tests.screenshots docs`."""
 
+import re
 import sys
 import tempfile
 from collections.abc import Callable
-from html import escape
+from io import StringIO
 from pathlib import Path
 from unittest.mock import patch
 
 import anyio
 import anyio.to_thread
+import click
+from click.testing import CliRunner
 from playwright.async_api import Browser, Page, ViewportSize
+from rich.console import Console
+from rich.text import Text
 
-from server import demo
+from server import cli, demo
 from server.consent import browser as browsers
 from server.releases.models import Caller
+from server.settings import caller
 from tests.card import host
 from tests.chromium import chromium
 from tests.office import open_office, typing
 
+WHO = "helpdesk@gis-desk"
 REASON = "The laptop was stolen on the train"
 
 
@@ -61,22 +68,29 @@ async def card_picture(browser: Browser, folder: Path, into: Path) -> None:
         await picture(seen.page, into / "card.png")
 
 
-async def form_picture(browser: Browser, folder: Path, into: Path) -> None:
-    """Picture the form as `demo`, a client at a terminal, shows it."""
+async def form_picture(folder: Path, into: Path) -> None:
+    """Draw the form as `demo`, a client at a terminal, shows it."""
     async with open_office(folder, typing()) as office:
         await office.release(reason=REASON, ticket="INC-2041")
     (question,) = office.questions
-    lines = [f"  | {line}" for line in demo.wrapped(question)]
-    lines.append(f"{demo.LABEL}: jsmith")
-    page = await browser.new_page(viewport={"width": 860, "height": 400})
-    await page.set_content(
-        "<body style='margin:0;background:#11151b'><pre style='margin:0;padding:18px 20px;"
-        "color:#e8ecf2;font:15px/1.5 ui-monospace,Consolas,monospace'>"
-        + escape("\n".join(lines))
-        + "</pre></body>"
-    )
-    await picture(page, into / "form.png")
-    await page.close()
+    lines = [click.style("  | ", fg="yellow") + line for line in demo.wrapped(question)]
+    terminal("\n".join([*lines, f"{demo.LABEL}: jsmith"]), "The form", into / "form.svg")
+
+
+def demo_picture(into: Path) -> None:
+    """Draw what `demo --yes` prints, up to what the portal received."""
+    printed = CliRunner().invoke(cli.commands, ["demo", "--yes"], color=True).output
+    shown = printed.partition("\nThe ledger:")[0].strip("\n")
+    shown = shown.replace(caller().requester, WHO)  # The demo's server is a process of its own.
+    terminal(shown, "arcgis-license-mcp demo", into / "demo.svg")
+
+
+def terminal(text: str, title: str, file: Path) -> None:
+    """Draw a terminal as SVG. It names no font from elsewhere, which a page would not load."""
+    console = Console(record=True, width=98, file=StringIO(), color_system="truecolor")
+    console.print(Text.from_ansi(text))
+    drawn = console.export_svg(title=title, unique_id="terminal")
+    file.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL), "utf-8")
 
 
 async def picture(page: Page, file: Path) -> None:
@@ -89,9 +103,9 @@ async def main(into: Path) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         for part in ("page", "form", "card"):
             await anyio.Path(name, part).mkdir()
+        await form_picture(Path(name) / "form", into)
         async with chromium() as browser:
             await page_pictures(browser, Path(name) / "page", into)
-            await form_picture(browser, Path(name) / "form", into)
         async with chromium() as browser:
             await card_picture(browser, Path(name) / "card", into)
 
@@ -99,5 +113,6 @@ async def main(into: Path) -> None:
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     target.mkdir(parents=True, exist_ok=True)
-    with patch("server.app.caller", lambda: Caller("helpdesk@gis-desk")):
+    with patch("server.app.caller", lambda: Caller(WHO)):
         anyio.run(main, target)
+    demo_picture(target)

@@ -1,6 +1,7 @@
 """What the README and the examples say is what the code does."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -47,3 +48,10 @@ def test_the_package_tells_the_version_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == __version__
     assert Path(ROOT / "CHANGELOG.md").read_text(encoding="utf-8").count(f"## {__version__}") == 1
+
+
+def test_every_picture_and_file_that_the_readme_names_is_there() -> None:
+    text = README.read_text(encoding="utf-8")
+    linked = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert {"docs/demo.svg", "docs/page-request.png", "CONTRIBUTING.md"} <= set(linked)
+    assert [name for name in linked if not (ROOT / name).is_file()] == []
