@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +22,10 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def main() -> None:
     """Run a command; without one, `serve`."""
+    for stream in (sys.stdout, sys.stderr):
+        # A console or a file that cannot show a member's name must not end the command.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:]
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in _OF_THE_GROUP):
         arguments = ["serve", *arguments]

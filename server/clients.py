@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +39,7 @@ def text(client: Client, made: Entry) -> str:
         case "claude-code":
             settings = [f"--env={name}={value}" for name, value in made["env"].items()]
             words = ["claude", "mcp", "add", NAME, *settings, "--", made["command"], *made["args"]]
-            return shlex.join(words)
+            return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
         case "vscode":
             return json.dumps({"servers": {NAME: {"type": "stdio", **made}}}, indent=2)
         case "claude-desktop" | "cursor":

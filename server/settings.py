@@ -63,7 +63,7 @@ def caller() -> Caller:
     """Return the account that this process runs under, as `name@machine`."""
     try:
         name = getpass.getuser()
-    except (KeyError, OSError):
+    except (KeyError, OSError, ImportError):  # Windows has no `pwd` to ask.
         name = "unknown"
     return Caller(f"{name}@{platform.node() or 'unknown'}")
 

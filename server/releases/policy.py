@@ -72,7 +72,7 @@ def load(path: Path | None, *, shared: bool = False) -> Policy:
 
 def _read(path: Path) -> Policy:
     try:
-        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except ValidationError as error:
         raise SettingsError(f"POLICY_FILE {path}: {_first_fault(error)}") from error
     except re.error as error:
