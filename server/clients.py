@@ -13,7 +13,7 @@ from server.errors import SettingsError
 from server.text import plain
 
 Client = Literal["claude-desktop", "claude-code", "vscode", "cursor"]
-NAME = "arcgis-license"
+NAME, SANDBOX = "arcgis-license", "arcgis-license-sandbox"
 Entry = dict[str, Any]
 
 
@@ -33,17 +33,17 @@ def entry(arguments: list[str], env: Mapping[str, str]) -> Entry:
     return {"command": program, "args": rest, "env": dict(env)}
 
 
-def text(client: Client, made: Entry) -> str:
+def text(client: Client, name: str, made: Entry) -> str:
     """Return what a person runs or pastes for a client."""
     match client:
         case "claude-code":
-            settings = [f"--env={name}={value}" for name, value in made["env"].items()]
-            words = ["claude", "mcp", "add", NAME, *settings, "--", made["command"], *made["args"]]
+            settings = [f"--env={key}={value}" for key, value in made["env"].items()]
+            words = ["claude", "mcp", "add", name, *settings, "--", made["command"], *made["args"]]
             return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
         case "vscode":
-            return json.dumps({"servers": {NAME: {"type": "stdio", **made}}}, indent=2)
+            return json.dumps({"servers": {name: {"type": "stdio", **made}}}, indent=2)
         case "claude-desktop" | "cursor":
-            return json.dumps({"mcpServers": {NAME: made}}, indent=2)
+            return json.dumps({"mcpServers": {name: made}}, indent=2)
 
 
 def place(client: Client) -> str:
@@ -66,7 +66,7 @@ def desktop_file() -> Path:
     return user_config_path("Claude", appauthor=False, roaming=True) / "claude_desktop_config.json"
 
 
-def write(made: Entry, file: Path) -> None:
+def write(name: str, made: Entry, file: Path) -> None:
     """Add the entry to Claude Desktop's file; what else stands there is kept, and a copy of it.
 
     Raises:
@@ -76,11 +76,11 @@ def write(made: Entry, file: Path) -> None:
     try:
         if file.is_file():
             whole = json.loads(file.read_text(encoding="utf-8-sig") or "{}")
-            whole.setdefault("mcpServers", {})[NAME] = made
+            whole.setdefault("mcpServers", {})[name] = made
             shutil.copyfile(file, file.with_suffix(".json.bak"))
         else:
             file.parent.mkdir(parents=True, exist_ok=True)
-            whole = {"mcpServers": {NAME: made}}
+            whole = {"mcpServers": {name: made}}
         fresh = file.with_suffix(".json.new")
         fresh.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
         fresh.replace(file)

@@ -17,8 +17,10 @@ from server.clients import Client
 from server.errors import SettingsError
 
 CLIENTS: tuple[Client, ...] = get_args(Client)
-QUESTION = '"Who has ArcGIS Pro checked out offline?"'
-SANDBOX_QUESTION = '"Jane Smith\'s laptop was stolen. Can you free her ArcGIS Pro license?"'
+QUESTIONS = {
+    clients.NAME: '"Who has ArcGIS Pro checked out offline?"',
+    clients.SANDBOX: '"Jane Smith\'s laptop was stolen. Can you free her ArcGIS Pro license?"',
+}
 
 
 def main(environment: Mapping[str, str], client: Client | None, *, sandbox: bool) -> int:
@@ -88,21 +90,22 @@ def _without_password(answers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _hand_over(made: clients.Entry, client: Client, *, sandbox: bool = False) -> int:
+    name = clients.SANDBOX if sandbox else clients.NAME
     if client == "claude-desktop":
         file = clients.desktop_file()
         if sandbox or click.confirm(f"Write the entry into {file}?", default=True):
-            return _written(made, file, SANDBOX_QUESTION if sandbox else QUESTION)
+            return _written(name, made, file)
     click.echo(f"{clients.place(client)}:\n")
-    click.echo(clients.text(client, made))
+    click.echo(clients.text(client, name, made))
     return 0
 
 
-def _written(made: clients.Entry, file: Path, question: str) -> int:
+def _written(name: str, made: clients.Entry, file: Path) -> int:
     try:
-        clients.write(made, file)
+        clients.write(name, made, file)
     except SettingsError as error:
         click.echo(f"{error}:\n", err=True)
-        click.echo(clients.text("claude-desktop", made))
+        click.echo(clients.text("claude-desktop", name, made))
         return 1
-    click.echo(f"Written to {file}. Restart Claude Desktop, and ask:\n  {question}")
+    click.echo(f"Written to {file}. Restart Claude Desktop, and ask:\n  {QUESTIONS[name]}")
     return 0

@@ -63,7 +63,7 @@ async def test_the_sandbox_is_set_up_without_a_question_and_releases_a_license(h
     result = init("--sandbox")
     assert result.exit_code == 0
     assert "Restart Claude Desktop" in result.output
-    made = written()[clients.NAME]
+    made = written()[clients.SANDBOX]
 
     async def asked(
         context: ClientRequestContext, params: ElicitRequestParams
@@ -171,7 +171,7 @@ def test_what_else_is_configured_is_kept_and_copied(home: Path) -> None:
     before = '{"theme": "dark", "mcpServers": {"other": {"command": "x"}}}'
     file.write_text(before, encoding="utf-8")
     assert init("--sandbox").exit_code == 0
-    assert set(written()) == {"other", clients.NAME}
+    assert set(written()) == {"other", clients.SANDBOX}
     assert json.loads(file.read_text(encoding="utf-8"))["theme"] == "dark"
     assert file.with_suffix(".json.bak").read_text(encoding="utf-8") == before
 

@@ -49,7 +49,7 @@ def test_a_command_is_quoted_for_the_shell_that_runs_it(
     monkeypatch: pytest.MonkeyPatch, platform: str, quoted: str
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
-    assert quoted in clients.text("claude-code", ENTRY)
+    assert quoted in clients.text("claude-code", clients.NAME, ENTRY)
 
 
 @pytest.mark.parametrize(
