@@ -25,7 +25,7 @@ from server.errors import (
 )
 from server.portal.client import PortalClient
 from server.portal.profiles import KUBERNETES
-from server.releases.models import AppId, LicenseState
+from server.releases.models import PRODUCTS, AppId, LicenseState
 from server.sandbox.members import HELPDESK, PASSWORD, VIEWER, SandboxMember, crowd
 from server.sandbox.portal import ADMINISTRATOR, SandboxPortal
 from server.sandbox.products import PRO
@@ -319,7 +319,7 @@ async def test_where_titles_repeat_every_listing_counts(
 
 async def test_the_products_of_a_portal_are_those_it_lists() -> None:
     async with connected(SandboxPortal()) as client:
-        assert await client.products() == ["arcgisprodesktop", "drone2map", "arcgisallsource"]
+        assert await client.products() == list(PRODUCTS)
     async with Scripted().client() as client:
         assert await client.products() == ["arcgisprodesktop"]
     async with Scripted({PURCHASES: {"purchases": []}}).client() as client:
