@@ -16,7 +16,13 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, InputRequiredResult, TextContent
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    GetPromptResult,
+    InputRequiredResult,
+    TextContent,
+)
 from pydantic import ValidationError
 
 from server import results
@@ -52,6 +58,22 @@ class LicenseServer(MCPServer[Desk]):
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
             return _explained(name, arguments, error)
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[Desk, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        """Get a prompt; one that is unknown, or lacks an argument, is refused in either era."""
+        known = {prompt.name: prompt for prompt in await self.list_prompts()}
+        if name not in known:
+            raise MCPError(INVALID_PARAMS, f"There is no prompt {plain(name)!r}.")
+        needed = [argument for argument in known[name].arguments or [] if argument.required]
+        lacking = [argument.name for argument in needed if argument.name not in (arguments or {})]
+        if lacking:
+            raise MCPError(INVALID_PARAMS, f"{name} needs {', '.join(lacking)}.")
+        return await super().get_prompt(name, arguments, context)
 
 
 def _explained(name: str, arguments: dict[str, Any], error: ToolError) -> CallToolResult:

@@ -68,11 +68,9 @@ def _brief(schema: Any) -> Any:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Say shortly that something may be null; of an argument that may be left out, not at all."""
+    """Say nothing of null where an argument may be left out."""
     some, *others = schema["anyOf"]
-    rest = {key: part for key, part in schema.items() if key not in ("anyOf", "default")}
-    if others != [{"type": "null"}]:
+    if others != [{"type": "null"}] or "default" not in schema:
         return schema
-    if "default" in schema:
-        return {**some, **rest}
-    return {"type": [some["type"], "null"], **rest} if set(some) == {"type"} else schema
+    rest = {key: part for key, part in schema.items() if key not in ("anyOf", "default")}
+    return {**some, **rest}

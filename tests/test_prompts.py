@@ -1,11 +1,14 @@
 """The prompts: every file is served, and what is put into it stays data."""
 
+import re
 from pathlib import Path
 
 import pytest
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
 
 from server import prompts
-from tests.office import open_office
+from tests.office import ERAS, Era, open_office
 
 GOOD = """+++
 title = "T"
@@ -63,3 +66,22 @@ def test_a_file_that_cannot_be_served_is_named(text: str) -> None:
 
 def test_a_file_with_windows_line_ends_is_read() -> None:
     assert prompts.parse("x", GOOD.replace("\n", "\r\n")).prompt.title == "T"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("triage_ticket", {}, "triage_ticket needs ticket_text, ticket."),
+        ("triage_ticket", {"ticket": "INC-1"}, "triage_ticket needs ticket_text."),
+        ("nothing\u202e", {}, "There is no prompt 'nothing'."),
+    ],
+)
+async def test_a_prompt_that_cannot_be_made_says_what_it_needs(
+    tmp_path: Path, era: Era, name: str, given: dict[str, str], said: str
+) -> None:
+    async with open_office(tmp_path, era=era) as office:
+        with pytest.raises(MCPError, match=re.escape(said)) as caught:
+            await office.client.get_prompt(name, given)
+    assert caught.value.error.code == INVALID_PARAMS

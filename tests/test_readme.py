@@ -1,11 +1,9 @@
 """What the README and the examples say is what the code does."""
 
-import json
 import re
 import tomllib
 from pathlib import Path
 
-from server.settings import load
 from tests.postgres import RIGHTS
 from tests.reference import README, updated
 
@@ -16,14 +14,6 @@ def test_the_tables_come_from_the_code() -> None:
     """Run `python -m tests.reference` to write them anew."""
     text = README.read_text(encoding="utf-8")
     assert updated(text) == text
-
-
-def test_the_example_for_claude_desktop_is_valid_as_it_stands() -> None:
-    text = (ROOT / "claude_desktop_config.example.json").read_text(encoding="utf-8")
-    servers = json.loads(text)["mcpServers"]
-    sandbox, real = servers["arcgis-license-sandbox"], servers["arcgis-license"]
-    assert "--sandbox" in sandbox["args"]
-    assert load(real["env"]).portal_url == "https://gis.example.com/portal"
 
 
 def test_the_team_s_rights_are_those_that_the_tests_have() -> None:
