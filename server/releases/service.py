@@ -12,6 +12,7 @@ from functools import partial
 from typing import Unpack
 
 from server.errors import LedgerUnavailable, PortalError
+from server.releases import drafts
 from server.releases.chain import Entry
 from server.releases.ledger import Ledger
 from server.releases.models import (
@@ -31,7 +32,6 @@ from server.releases.outcomes import Outcomes, Portal, Timing, in_thread
 from server.releases.policy import Policy, refusal, self_approval
 from server.releases.readings import Readings
 from server.releases.records import DAY, HOUR
-from server.text import plain, quoted
 
 logger = logging.getLogger(__name__)
 
@@ -217,79 +217,33 @@ class Releases:
             self._policy, request.ask, usage, evidence
         )
 
-    async def _examined(self, draft: Request) -> Request:
+    async def _examined(self, asked: Request) -> Request:
         usage = await in_thread(
-            partial(self._ledger.usage, draft.requester, draft.portal, draft.created_at)
+            partial(self._ledger.usage, asked.requester, asked.portal, asked.created_at)
         )
-        refused = refusal(self._policy, draft.ask, usage, None)
-        if refused is not None:
-            return self._refused(draft, refused)
+        forbidden = refusal(self._policy, asked.ask, usage, None)
+        if forbidden is not None:
+            return drafts.refused(asked, forbidden)
         try:
-            evidence = await self._readings.recent(draft.username, draft.app_id)
+            evidence = await self._readings.recent(asked.username, asked.app_id)
         except PortalError as error:
-            return self._refused(draft, Refusal(error.reason, str(error)))
-        draft = await self._with_evidence(draft, evidence)
-        refused = refusal(self._policy, draft.ask, usage, evidence)
-        return draft if refused is None else self._refused(draft, refused)
+            return drafts.refused(asked, Refusal(error.reason, str(error)))
+        since = asked.created_at - self._policy.limits.notice_days * DAY
+        before = await in_thread(partial(self._ledger.last_release, asked, since))
+        shown = drafts.with_evidence(asked, evidence, before)
+        forbidden = refusal(self._policy, asked.ask, usage, evidence)
+        return shown if forbidden is None else drafts.refused(shown, forbidden)
 
     def _draft(self, ask: Ask, client: str) -> Request:
-        now = self._clock()
-        return Request(
-            release_id="",
-            created_at=now,
-            portal=self._portal_url,
-            portal_name="",
-            portal_version="unknown",
-            username=ask.username,
-            full_name="",
-            email="",
-            app_id=ask.app_id,
-            license="unread",
-            last_login=None,
-            read_at=None,
+        asked = drafts.draft(
+            ask,
+            portal_url=self._portal_url,
             requester=self._caller.requester,
-            client=plain(client, 80),
-            ask_reason=plain(ask.reason, 500),
-            ticket=plain(ask.ticket, 64),
-            notice="",
-            expires_at=now + self._timing.expires,
-            four_eyes=self._policy.four_eyes,
-            state="open",
-            reason="waiting",
+            client=client,
+            now=self._clock(),
+            expires=self._timing.expires,
         )
-
-    def _refused(self, draft: Request, refused: Refusal) -> Request:
-        return replace(
-            draft,
-            state="not_released",
-            reason=refused.reason,
-            detail=refused.detail,
-            finished_at=draft.created_at,
-        )
-
-    async def _with_evidence(self, draft: Request, evidence: Evidence) -> Request:
-        days = self._policy.limits.notice_days
-        since = draft.created_at - days * DAY
-        before = await in_thread(partial(self._ledger.last_release, draft, since))
-        return replace(
-            draft,
-            portal_name=plain(evidence.portal.name, 80),
-            portal_version=evidence.portal.version_text,
-            full_name=plain(evidence.member.full_name, 80),
-            email=plain(evidence.member.email, 120),
-            license=evidence.license,
-            last_login=evidence.member.last_login,
-            read_at=evidence.read_at,
-            notice="" if before is None else _notice(before, draft.created_at),
-        )
-
-
-def _notice(before: Request, now: int) -> str:
-    hours = (now - (before.finished_at or now)) // HOUR
-    when = "less than two hours" if hours < 2 else f"{hours} hours"
-    ago = when if hours < 48 else f"{hours // 24} days"
-    why = quoted(before.ask_reason, 120)
-    return f"This license was already released {ago} ago ({before.release_id}, {why})."
+        return replace(asked, four_eyes=self._policy.four_eyes)
 
 
 def _tell(what: str, request: Request, why: str) -> None:
