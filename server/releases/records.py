@@ -192,14 +192,13 @@ class Records:
         now: int,
         expected: ColumnElement[bool],
         changes: dict[str, Any],
-    ) -> bool:
+    ) -> None:
         row = {name: value for name, value in changes.items() if name in _r}
         moved = turn.connection.execute(
             schema.requests.update().where(_r.release_id == release_id, expected).values(**row)
         )
         if moved.rowcount == 1:
             self._append(turn, release_id, now, event, changes)
-        return moved.rowcount == 1
 
     def _append(
         self, turn: Turn, release_id: str, at: int, event: str, changes: dict[str, Any]
