@@ -35,7 +35,7 @@ from tests.conftest import PORTAL_URL, Clock, FakePortal
 
 T = TypeVar("T")
 STEPS_A_RUN = 50
-STEPS = int(os.environ.get("PROMISE_STEPS", "600"))
+STEPS = int(os.environ.get("PROMISE_STEPS", "400"))
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # What a commit costs is not the point.
 LIMIT = 2
 POLICY = Policy(limits=Limits(requester_per_hour=LIMIT, portal_per_day=2 * LIMIT))
