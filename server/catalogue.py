@@ -10,14 +10,8 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import ToolAnnotations
 
 from server.consent import card
-from server.tools import (
-    check_license,
-    decide_release,
-    find_members,
-    list_offline_licenses,
-    list_releases,
-    release_license,
-)
+from server.lookups import check_license, find_members, list_offline_licenses
+from server.tools import decide_release, list_releases, release_license
 
 
 def tools() -> list[Tool]:

@@ -21,10 +21,8 @@ from server.consent.form import Confirmation, NotAsked
 from server.consent.routes import Routes
 from server.errors import WrongKey
 from server.releases.models import (
-    PRODUCTS,
     AppId,
     Ask,
-    LicenseState,
     Member,
     Request,
     State,
@@ -33,7 +31,7 @@ from server.releases.models import (
     Wanted,
 )
 from server.releases.wording import REASONS
-from server.text import has_unseen, plain, quoted
+from server.text import has_unseen
 
 if TYPE_CHECKING:
     from server.releases.service import Releases
@@ -84,69 +82,11 @@ Limit = Annotated[int, Field(strict=True, ge=1, le=100)]
 Text = Annotated[str, Field(max_length=64)]
 
 
-async def find_members(
-    ctx: Context[Desk, Any],
-    text: Annotated[
-        str, Field(min_length=2, max_length=100, description="Name, username or e-mail")
-    ],
-    limit: Limit = 10,
-) -> Annotated[CallToolResult, results.FoundMembers]:
-    """Find members. Fuzzy: if several fit, ask which one is meant; never guess."""
-    portal = await _desk(ctx).portal()
-    members, total = await portal.search(text, limit)
-    found = results.FoundMembers(members=[results.found(m) for m in members], total=total)
-    lines = [f"{m.username} ({quoted(m.full_name, 80)}, {m.email})" for m in found.members]
-    return _result(found, "\n".join([f"{total} found.", *lines]))
-
-
-async def check_license(
-    ctx: Context[Desk, Any], username: Username, app_id: AppId
-) -> Annotated[CallToolResult, results.License]:
-    """Read whether a member's license is checked out for offline use. Changes nothing."""
-    evidence = await (await _desk(ctx).releases()).look(username, app_id)
-    member = evidence.member
-    answer = results.License(
-        username=username,
-        full_name=member.full_name,
-        app_id=app_id,
-        license=evidence.license,
-        last_login=results.iso(member.last_login),
-        message=_license_sentence(app_id, evidence.license),
-    )
-    return _result(answer, f"{quoted(member.full_name, 80)} ({username}): {answer.message}")
-
-
-async def list_offline_licenses(
-    ctx: Context[Desk, Any],
-    app_id: AppId,
-    limit: Annotated[int, Field(strict=True, ge=1, le=1000)] = 200,
-) -> Annotated[CallToolResult, results.OfflineLicenses]:
-    """List everybody whose license for a product is checked out. May take a minute."""
-    portal = await _desk(ctx).portal()
-    offline: dict[str, results.OfflineLicense] = {}
-    licensed: set[str] = set()
-    async for page in portal.entitlements(app_id):
-        for row in page:
-            name = plain(row.get("username"), 128)
-            licensed.add(name)
-            if row.get("disconnected") is True:
-                login = results.iso(row.get("lastLogin"))
-                offline[name] = results.OfflineLicense(username=name, last_login=login)
-        await ctx.report_progress(len(licensed), None, f"{len(licensed)} licenses read")
-    shown = [offline[name] for name in sorted(offline)][:limit]
-    answer = results.OfflineLicenses(
-        offline=shown, total_offline=len(offline), total_licensed=len(licensed)
-    )
-    head = f"{len(offline)} of {len(licensed)} {PRODUCTS[app_id].title} licenses are checked out."
-    more = [f"Only {len(shown)} are shown."] if len(shown) < len(offline) else []
-    return _result(answer, "\n".join([head, *more, *(o.username for o in shown)]))
-
-
 async def opened(
     ctx: Context[Desk, Any], username: str, app_id: AppId, reason: str, ticket: str
 ) -> Request:
     """Record the request; the same call again finds it."""
-    releases = await _desk(ctx).releases()
+    releases = await desk_of(ctx).releases()
     return await releases.request(Ask(username, app_id, reason, ticket), _client(ctx))
 
 
@@ -154,7 +94,7 @@ async def answered(
     ctx: Context[Desk, Any], request: Annotated[Request, Resolve(opened)]
 ) -> Elicit[Confirmation] | ElicitationResult[Confirmation] | NotAsked:
     """Ask the person about an open request."""
-    return await _desk(ctx).routes.ask(ctx, request)
+    return await desk_of(ctx).routes.ask(ctx, request)
 
 
 async def release_license(
@@ -176,10 +116,10 @@ async def release_license(
     unassign a license or to end a session: a release does neither. Never tell the person what to
     type. Do not repeat a call that is awaiting_approval or unknown: see list_releases.
     """
-    request = await _desk(ctx).routes.conclude(ctx, request, answer)
+    request = await desk_of(ctx).routes.conclude(ctx, request, answer)
     told = _told(ctx, request)
-    if _desk(ctx).routes.shows_card(ctx, request):
-        told.meta = card.meta(request, _desk(ctx).keys.key(request.release_id))
+    if desk_of(ctx).routes.shows_card(ctx, request):
+        told.meta = card.meta(request, desk_of(ctx).keys.key(request.release_id))
     return told
 
 
@@ -191,7 +131,7 @@ async def decide_release(
     username: Annotated[str, Field(max_length=128)] = "",
 ) -> Annotated[CallToolResult, results.Release]:
     """For the card alone: record the answer of the person who typed into it."""
-    desk = _desk(ctx)
+    desk = desk_of(ctx)
     if "card" not in desk.routes.enabled or not desk.keys.fits(release_id, key):
         raise WrongKey
     releases = await desk.releases()
@@ -216,10 +156,10 @@ async def list_releases(
 ) -> Annotated[CallToolResult, results.Releases]:
     """List requests to release and what became of them, newest first; settles unknown ones."""
     wanted = _wanted(release_id, username, ticket, status, since)
-    found = await (await _desk(ctx).releases()).find(limit=limit, **wanted)
-    routes = _desk(ctx).routes
+    found = await (await desk_of(ctx).releases()).find(limit=limit, **wanted)
+    routes = desk_of(ctx).routes
     answer = results.Releases(releases=[results.logged(r, routes.address(r)) for r in found])
-    return _result(answer, "\n".join(r.message for r in answer.releases) or "No such request.")
+    return result(answer, "\n".join(r.message for r in answer.releases) or "No such request.")
 
 
 def _wanted(
@@ -251,15 +191,16 @@ _STATES: dict[Status, tuple[State, ...]] = {
 def release_result(answer: results.Release) -> CallToolResult:
     """Make a tool result of a release: an error only where something failed or was refused."""
     is_error = REASONS[answer.reason].is_error
-    return _result(answer, answer.message, is_error=is_error)
+    return result(answer, answer.message, is_error=is_error)
 
 
 def _told(ctx: Context[Desk, Any], request: Request) -> CallToolResult:
-    routes = _desk(ctx).routes
+    routes = desk_of(ctx).routes
     return release_result(results.release(request, routes.how(request), routes.address(request)))
 
 
-def _result(answer: BaseModel, text: str, *, is_error: bool = False) -> CallToolResult:
+def result(answer: BaseModel, text: str, *, is_error: bool = False) -> CallToolResult:
+    """Make a tool's result: the answer as structured content, and in words."""
     return CallToolResult(
         content=[TextContent(type="text", text=text)],
         structured_content=answer.model_dump(mode="json"),
@@ -267,23 +208,11 @@ def _result(answer: BaseModel, text: str, *, is_error: bool = False) -> CallTool
     )
 
 
-def _desk(ctx: Context[Desk, Any]) -> Desk:
+def desk_of(ctx: Context[Desk, Any]) -> Desk:
+    """Return what the tools reach through the lifespan."""
     return ctx.request_context.lifespan_context
 
 
 def _client(ctx: Context[Desk, Any]) -> str:
     params = ctx.session.client_params
     return f"{params.client_info.name} {params.client_info.version}" if params else ""
-
-
-def _license_sentence(app_id: AppId, state: LicenseState) -> str:
-    title = PRODUCTS[app_id].title
-    match state:
-        case "offline":
-            return f"{title} is checked out for offline use."
-        case "not_offline" if PRODUCTS[app_id].reliable:
-            return f"{title} is assigned, and not checked out: there is nothing to release."
-        case "not_offline":
-            return f"{title} is assigned, and not shown as checked out; that may be wrong."
-        case "not_licensed":
-            return f"{title} is not assigned to this member: there is nothing to release."
