@@ -4,8 +4,11 @@ A row is a way of failing, a column the step at which it strikes. Every failure 
 step, and another server goes on: `kept` is what it finds in the ledger, `ends` what it makes of it.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
+
+import pytest
 
 from server.releases.models import State, Status
 
@@ -136,3 +139,12 @@ POSTGRES: dict[OnPostgres, Row] = {
     "read_only": READS,
     "tables_gone": FAILS,
 }
+
+
+def cells(matrix: Mapping[Any, Sequence[Ends]]) -> list[Any]:
+    """A test's parameters: every fault at every step, with how it ends."""
+    return [
+        pytest.param(fault, step, ends, id=f"{fault}-{step}")
+        for fault, row in matrix.items()
+        for step, ends in zip(STEPS, row, strict=True)
+    ]

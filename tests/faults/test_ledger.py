@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from server.releases import database
 from server.releases.ledger import Ledger
 from tests.conftest import Clock, FakePortal, MakeDesk
 from tests.faults.disk import failing_disk
-from tests.faults.ledger_matrix import SQLITE, STEPS, Ends, OnSqlite, Step
+from tests.faults.ledger_matrix import SQLITE, Ends, OnSqlite, Step, cells
 from tests.faults.ledger_walk import Walk
 from tests.faults.sqlite_faults import SqliteFaults
 
@@ -46,19 +45,11 @@ def faults(nobody_waits_long: None, ledger: Ledger, ledger_file: Path) -> Sqlite
     return SqliteFaults(ledger, ledger_file)
 
 
-def cells() -> list[Any]:
-    return [
-        pytest.param(fault, step, ends, id=f"{fault}-{step}")
-        for fault, row in SQLITE.items()
-        for step, ends in zip(STEPS, row, strict=True)
-    ]
-
-
 @pytest.mark.promise("durable-intent")
 @pytest.mark.promise("one-post")
 @pytest.mark.promise("four-outcomes")
 @pytest.mark.promise("no-blind-retry")
-@pytest.mark.parametrize(("fault", "step", "ends"), cells())
+@pytest.mark.parametrize(("fault", "step", "ends"), cells(SQLITE))
 async def test_a_fault_of_the_file_ends_as_the_matrix_says(
     make_desk: MakeDesk,
     portal: FakePortal,

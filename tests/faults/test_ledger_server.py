@@ -21,7 +21,7 @@ from server.releases.ledger import Ledger
 from server.releases.models import Request
 from tests.conftest import ASK, Clock, Desk, FakePortal, MakeDesk
 from tests.faults.commits import commits
-from tests.faults.ledger_matrix import POSTGRES, STEPS, Ends, OnPostgres, Step
+from tests.faults.ledger_matrix import POSTGRES, Ends, OnPostgres, Step, cells
 from tests.faults.ledger_walk import Walk
 from tests.faults.postgres_faults import PostgresFaults
 from tests.postgres import Postgres
@@ -60,19 +60,11 @@ def faults(postgres: Postgres, owned: str, ledger: Ledger) -> Iterator[PostgresF
     faults.close()
 
 
-def cells() -> list[Any]:
-    return [
-        pytest.param(fault, step, ends, id=f"{fault}-{step}")
-        for fault, row in POSTGRES.items()
-        for step, ends in zip(STEPS, row, strict=True)
-    ]
-
-
 @pytest.mark.promise("durable-intent")
 @pytest.mark.promise("one-post")
 @pytest.mark.promise("four-outcomes")
 @pytest.mark.promise("no-blind-retry")
-@pytest.mark.parametrize(("fault", "step", "ends"), cells())
+@pytest.mark.parametrize(("fault", "step", "ends"), cells(POSTGRES))
 async def test_a_fault_of_the_server_ends_as_the_matrix_says(
     make_desk: MakeDesk,
     portal: FakePortal,
