@@ -288,22 +288,40 @@ async def test_a_ledger_that_fails_for_a_moment_still_gets_the_outcome(
     assert desk.ledger.get(request.release_id).state == "released"
 
 
+@pytest.mark.parametrize("again", ["carry out", "ask"])
 async def test_the_outcome_of_a_request_that_another_instance_is_sending_is_waited_for(
-    make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
+    make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch, again: str
 ) -> None:
-    monkeypatch.setattr("server.releases.outcomes.LOOK_SECONDS", 0.001)
     desk = make_desk(timing=Timing(patience=20_000))
     request = await approved(desk)
-    desk.ledger.begin_sending(request.release_id, now=desk.clock(), lease=9, may=lambda _: None)
+    desk.ledger.begin_sending(
+        request.release_id, now=desk.clock(), lease=120_000, may=lambda _: None
+    )
+    pauses: list[float] = []
 
-    async def other() -> None:
+    async def other(seconds: float) -> None:
+        """While we pause, the other instance gets its answer."""
+        pauses.append(seconds)
         desk.ledger.finish(request.release_id, "released", "confirmed", now=desk.clock())
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(other)
+    monkeypatch.setattr("server.releases.outcomes.anyio.sleep", other)
+    if again == "ask":
+        told = await desk.releases.request(ASK)
+    else:
         told = await desk.releases.carry_out(request.release_id)
-    assert told.status == "released"
+    assert (told.release_id, told.status) == (request.release_id, "released")
+    assert len(pauses) == 1
     assert desk.portal.released == []
+
+
+async def test_asking_again_settles_first_what_a_reading_proves(desk: Desk) -> None:
+    desk.portal.fail["release"], desk.portal.acts = NoClearAnswer("timeout"), False
+    unknown = await carried_out(desk)
+    desk.portal.license_state = "not_offline"
+    again = await desk.releases.request(ASK)
+    assert desk.ledger.get(unknown.release_id).status == "released"
+    assert (again.status, again.reason) == ("not_released", "not_checked_out")
+    assert len(desk.portal.released) == 1
 
 
 async def test_an_unknown_outcome_of_another_portal_is_left_to_its_own_servers(
