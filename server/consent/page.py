@@ -159,7 +159,9 @@ class ApprovalPage:
         if verdict == "approved" and form.get("username", "").strip() != request.username:
             return await self._mistyped(request, session)
         decided = await self._decide(request, verdict)
-        if decided.reason in ("self_approval", "ledger_unavailable"):
+        if decided.reason == "ledger_unavailable":
+            return await self._request_page(decided, session, status=503, problem="not_known")
+        if decided.state == "open":
             return await self._request_page(decided, session, status=403, problem="not_counted")
         if not _counted(decided, verdict):
             return await self._too_late(decided, session)

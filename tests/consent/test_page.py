@@ -9,7 +9,9 @@ import pytest
 
 from server.app import milliseconds
 from server.consent.routes import Routes
+from server.errors import LedgerUnavailable
 from server.releases.models import Request, Verdict
+from server.releases.service import Releases
 from server.settings import caller
 from tests.consent.page_desk import open_desk
 from tests.office import open_office, structured
@@ -113,6 +115,36 @@ async def test_an_answer_after_the_time_ran_out_counts_for_nothing(
     assert answered.status_code == 409
     assert "time had run out" in answered.text
     assert status == {"state": "not_released"}
+    assert desk.office.portal.releases == []
+
+
+@pytest.mark.promise("four-outcomes")
+async def test_an_answer_that_the_ledger_may_have_lost_is_not_said_to_count_or_not(
+    tmp_path: Path, links: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unheard(self: Releases, *_: Any, **__: Any) -> Request:
+        raise LedgerUnavailable("the connection was cut", "Try again.")
+
+    async with open_desk(tmp_path, links) as desk:
+        monkeypatch.setattr(Releases, "answer", unheard)
+        answered = await desk.answer()
+    assert answered.status_code == 503
+    assert "It is not known whether your answer was recorded" in answered.text
+    assert "<h1>It is not known whether the license was released.</h1>" in answered.text
+    assert "did not count" not in answered.text
+
+
+@pytest.mark.promise("bound-consent")
+async def test_a_yes_that_another_server_carries_out_counts_after_a_refused_one(
+    tmp_path: Path, links: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def elsewhere(self: Routes, request: Request, *_: Any, **__: Any) -> Request:
+        return replace(request, state="sending", reason="self_approval", route="page")
+
+    monkeypatch.setattr(Routes, "decide", elsewhere)
+    async with open_desk(tmp_path, links) as desk:
+        answered = await desk.answer()
+    assert answered.status_code == 303
     assert desk.office.portal.releases == []
 
 
